@@ -1,0 +1,199 @@
+"""What every backbone here shares: outputs, freezing, weights, and the protocol of the two libraries."""
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmsparseswin.checkpoints import load_pretrained
+from mmsparseswin.errors import InputError
+from mmsparseswin.layers.grid import Grid, split_valid_area
+
+OUT_TYPES = ('featmap', 'avg_featmap', 'raw')
+
+
+class TokenBackbone(BaseModule):
+    """Patch embedding and stages of tokens.
+
+    A subclass builds ``patch_embed`` and ``stages`` (each ``(x, grid) -> (x, grid)``) and then calls :meth:`_finish`.
+
+    Attributes:
+        out_indices: stages whose output is returned.
+        out_channels: channels of each output.
+        out_strides: pixels per cell of each output map.
+    """
+
+    patch_embed: nn.Module
+    absolute_pos_embed: nn.Parameter | None = None
+    stages: nn.ModuleList
+    in_channels: int
+    depths: Sequence[int]
+    out_indices: tuple[int, ...]
+    out_type: str
+
+    def _finish(
+        self, stage_dims: Sequence[int], stage_strides: Sequence[int], out_norms: Sequence[nn.Module | None]
+    ) -> None:
+        """Name the output norms and freeze; ``out_norms`` has one entry per output."""
+        self.out_channels = tuple(stage_dims[i] for i in self.out_indices)
+        self.out_strides = tuple(stage_strides[i] for i in self.out_indices)
+        for i, norm in zip(self.out_indices, out_norms, strict=True):
+            if norm is not None:
+                self.add_module(f'norm{i}', norm)
+        self._freeze()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run the backbone.
+
+        Args:
+            x: (B, in_channels, H, W), any H and W; or with one channel more that marks the valid area
+                (:func:`mmsparseswin.layers.grid.split_valid_area`), and then padding does not change a valid output.
+
+        Returns:
+            One tensor per output: 'featmap' (B, C, H / stride, W / stride), rounded up and zero on padding;
+            'avg_featmap' (B, C); 'raw' (B, N, C).
+        """
+        image, pixels = split_valid_area(x, self.in_channels)
+        tokens, grid = self._embed(image, pixels)
+        outs = []
+        for i, stage in enumerate(self.stages):
+            tokens, grid = stage(tokens, grid)
+            if i in self.out_indices:
+                outs.append(self._output(i, tokens, grid))
+        return tuple(outs)
+
+    def _embed(self, image: Tensor, pixels: Grid) -> tuple[Tensor, Grid]:
+        return self.patch_embed(image, pixels)
+
+    def _output(self, index: int, x: Tensor, grid: Grid | None) -> Tensor:
+        norm = getattr(self, f'norm{index}', None)
+        if norm is not None:
+            x = norm(x)
+        if grid is not None:
+            x = grid.keep_valid(x)
+        if self.out_type == 'featmap':
+            assert grid is not None
+            return x.transpose(1, 2).unflatten(2, (grid.height, grid.width)).contiguous()
+        if self.out_type == 'raw':
+            return x
+        if grid is None or grid.valid is None:
+            return x.mean(1)
+        return x.sum(1) / x.new_tensor([[h * w] for h, w in grid.valid])
+
+    def init_weights(self) -> None:
+        """Load ``init_cfg=dict(type='Pretrained', checkpoint=...)`` from any known source, and log what was loaded.
+
+        Other weights were drawn as published when the module was built.
+
+        Raises:
+            InputError: nothing in the file fits, or a tensor cannot be resized.
+        """
+        cfg = self.init_cfg
+        if isinstance(cfg, dict) and cfg.get('type') == 'Pretrained':
+            report = load_pretrained(self, cfg['checkpoint'], cfg.get('prefix'))
+            print_log(f'{type(self).__name__} from {cfg["checkpoint"]}\n{report}', logger='current')
+            self._is_init = True
+        else:
+            super().init_weights()
+
+    def train(self, mode: bool = True) -> 'TokenBackbone':
+        """Set the mode, keep frozen stages (and batch norms under ``norm_eval``) in eval mode, and return self."""
+        super().train(mode)
+        self._freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def _freeze(self) -> None:
+        """``frozen_stages``: -1 nothing, 0 the patch embedding, k that and the first k stages with their norms."""
+        if self.frozen_stages < 0:
+            return
+        frozen: list[nn.Module] = [self.patch_embed, *self.stages[: self.frozen_stages]]
+        frozen += [m for i in range(self.frozen_stages) if (m := getattr(self, f'norm{i}', None)) is not None]
+        for module in frozen:
+            module.eval()
+            module.requires_grad_(False)
+        if self.absolute_pos_embed is not None:
+            self.absolute_pos_embed.requires_grad_(False)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute the activations of each block in the backward pass: less memory, more time."""
+        for stage in self.stages:
+            stage.with_cp = enable  # type: ignore[assignment]
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that must not decay: vectors, position tables (spec, section 0)."""
+        return {
+            name
+            for name, p in self.named_parameters()
+            if p.dim() <= 1 or 'relative_position_bias_table' in name or 'absolute_pos_embed' in name
+        }
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, and the number of depths.
+
+        Depth 0 is the patch embedding, the last depth is everything after the last block.
+        """
+        count = sum(self.depths) + 2
+        if not param_name.startswith(prefix):
+            return count - 1, count
+        parts = param_name[len(prefix) :].split('.')
+        if parts[0] in ('patch_embed', 'absolute_pos_embed'):
+            return 0, count
+        if parts[0] != 'stages':
+            return count - 1, count
+        before = sum(self.depths[: int(parts[1])])
+        if parts[2] == 'blocks':
+            return before + int(parts[3]) + 1, count
+        if parts[2] == 'downsample':
+            return before, count
+        # The rest is SparseSwin's conversion (before the token blocks) and what follows them.
+        return (before + 1, count) if parts[2] in ('convert', 'lin_t') else (before + self.depths[int(parts[1])], count)
+
+
+def pick_arch(
+    arch: str | dict, zoo: dict[str, dict[str, Any]], required: Sequence[str], optional: Iterable[str]
+) -> dict[str, Any]:
+    """Settings of a named arch, or of a dict checked for its keys."""
+    if isinstance(arch, str):
+        if arch not in zoo:
+            raise InputError(f'arch {arch!r} is unknown; choose one of {list(zoo)}, or a dict with {list(required)}')
+        return dict(zoo[arch])
+    missing = sorted(set(required) - set(arch))
+    unknown = sorted(set(arch) - {*required, *optional})
+    if missing or unknown:
+        raise InputError(
+            f'arch dict: missing {missing}, unknown {unknown}; it takes {list(required)} and may take {list(optional)}'
+        )
+    return dict(arch)
+
+
+def pick(name: str, value: str, choices: Sequence[str]) -> str:
+    """``value`` if it is one of ``choices``."""
+    if value not in choices:
+        raise InputError(f'{name} {value!r} is unknown; choose one of {list(choices)}')
+    return value
+
+
+def pick_stages(out_indices: Sequence[int] | None, out_type: str, stages: int) -> tuple[int, ...]:
+    """Output stages: as given (negative ones count from the end), else all for maps and the last for anything else."""
+    if out_indices is None:
+        return tuple(range(stages)) if out_type == 'featmap' else (stages - 1,)
+    chosen = tuple(i + stages if i < 0 else i for i in ([out_indices] if isinstance(out_indices, int) else out_indices))
+    if not chosen or any(not 0 <= i < stages for i in chosen) or list(chosen) != sorted(set(chosen)):
+        raise InputError(f'out_indices {out_indices} must name ascending stages out of {list(range(stages))}')
+    return chosen
+
+
+def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
+    """One error that lists what exists, instead of a bare TypeError."""
+    if unknown:
+        parents = [c for c in cls.__mro__ if issubclass(c, TokenBackbone) and '__init__' in vars(c)]
+        signatures = [inspect.signature(c).parameters.values() for c in parents]
+        known = dict.fromkeys(p.name for ps in signatures for p in ps if p.kind is not p.VAR_KEYWORD)
+        raise InputError(f'{cls.__name__} has no option {sorted(unknown)}; it takes {list(known)}')

@@ -1,0 +1,108 @@
+"""What the commands under `tools/` share: their common options and one clear line per mistake."""
+
+import argparse
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.config import DictAction
+
+from mmsparseswin.errors import InputError
+
+# Mistakes of the user that mmengine and mmdet report with their own exceptions: (type, words of the message).
+_KNOWN: tuple[tuple[type[Exception], str], ...] = (
+    (KeyError, 'is not in the .* registry'),
+    (AssertionError, 'does not matches the length of'),  # mmdet's NumClassCheckHook
+    (ValueError, 'should be either all None or not None'),  # mmengine's Runner: half a val or test loop
+    (RuntimeError, r'should not be None when calling (train|val|test) method'),
+    (RuntimeError, 'Current CUDA Device does not support bfloat16'),
+)
+_BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        if rank() > 0:
+            time.sleep(5)  # rank 0 mostly met the same error: it speaks, and torchrun stops this process meanwhile
+        print(f'error: {message}', file=sys.stderr, flush=True)
+        # Not sys.exit: data loader workers and a half-initialised process group must not hold or re-report the exit.
+        sys.stdout.flush()
+        os._exit(2)
+
+
+def user_message(error: Exception) -> str | None:
+    """One line for an error the user can mend; None for a bug, which keeps its traceback."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if text.startswith('Caught ') and 'Traceback (most recent call last)' in text:
+        # A data loader worker's exception comes back with the worker's traceback; its last line is the message.
+        text = text.rstrip().splitlines()[-1].partition(': ')[2]
+    text = ' '.join(text.split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, (InputError, *_BAD_FILE)):
+        return text
+    if any(isinstance(error, kind) and re.search(words, text) for kind, words in _KNOWN):
+        return text
+    if isinstance(error, TypeError) and frames and frames[-1].name == 'build_from_cfg':
+        return f'{text}: the config gives an option that this class does not take, or lacks one'
+    if any(frame.filename.endswith('torch/serialization.py') and 'load' in frame.name for frame in frames):
+        return f'the checkpoint is corrupt or was not written by torch.save: {text}'
+    if type(error).__name__ == 'OutOfMemoryError':
+        return f'out of GPU memory: lower train_dataloader.batch_size, use --amp or model.backbone.with_cp=True. {text}'
+    return None
+
+
+def rank() -> int:
+    """This process's number among all of a distributed run, known before the process group exists."""
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0)))
+
+
+class OptionsAction(DictAction):
+    """mmengine's ``key=value`` options, with a usage error instead of a traceback for a word without ``=``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Add the pairs to those given before."""
+        for value in values or ():
+            if '=' not in value:
+                parser.error(f'{option_string}: {value!r} is not of the form key=value')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Options that training and testing share."""
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results; default work_dirs/<config name>')
+    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 where there is no GPU')
+    parser.add_argument('--no-pin-memory', action='store_true', help='no pinned memory in the data loaders')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        metavar='KEY=VALUE',
+        help='change the config, e.g. data_root=DIR train_dataloader.batch_size=4 model.neck.in_channels="[96,192]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers')
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line and hand a launcher's --local-rank on as LOCAL_RANK."""
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args

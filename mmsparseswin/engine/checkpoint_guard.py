@@ -1,0 +1,175 @@
+"""A checkpoint that does not fit is an error: mmengine would go on with random weights."""
+
+import os
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
+
+from mmsparseswin.errors import InputError
+from mmsparseswin.registry import HOOKS
+
+
+class LoadReport(NamedTuple):
+    """What a state dict did to a model."""
+
+    matched: int
+    missing: list[str]  # names of the model that the checkpoint lacks: they keep their initial values
+    mismatched: list[str]  # names in both, in different shapes: initial values, too
+    unexpected: list[str]  # names that only the checkpoint has
+
+    def __str__(self) -> str:
+        parts = [f'{self.matched} tensors matched']
+        for words, names in (
+            ('missing', self.missing),
+            ('of another shape', self.mismatched),
+            ('unexpected', self.unexpected),
+        ):
+            parts.append(f'{len(names)} {words}{_few(names)}')
+        return ', '.join(parts)
+
+
+def _few(names: Sequence[str]) -> str:
+    return f' ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})' if names else ''
+
+
+def load_with_report(model: nn.Module, state: Mapping[str, torch.Tensor]) -> LoadReport:
+    """Load what fits of `state` into `model`, through its own state-dict hooks, and tell what did not."""
+    state = _without_prefix(state)
+    mismatched: list[str] = []
+    try:
+        keys = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        mismatched = re.findall(r'size mismatch for (\S+): ', str(error))
+        for name in mismatched:
+            state.pop(name, None)
+        if not mismatched:
+            raise
+        keys = model.load_state_dict(state, strict=False)
+    # Counters that do not change a prediction, absent from old checkpoints.
+    missing = [name for name in keys.missing_keys if not name.endswith('num_batches_tracked')]
+    missing = [name for name in missing if name not in mismatched]
+    matched = len(model.state_dict().keys() - {*keys.missing_keys, *mismatched})
+    return LoadReport(matched, missing, mismatched, list(keys.unexpected_keys))
+
+
+def _without_prefix(state: Mapping[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
+    renamed = OrderedDict((name.removeprefix('module.'), value) for name, value in state.items())
+    if hasattr(state, '_metadata'):
+        renamed._metadata = state._metadata  # type: ignore[attr-defined]  # the versions that state-dict hooks ask for
+    return renamed
+
+
+@HOOKS.register_module()
+class CheckpointGuardHook(Hook):
+    """Reports how a loaded checkpoint fits the model and refuses one that does not.
+
+    Args:
+        strict: every tensor of the model must come from the checkpoint (to test, to resume). Otherwise (`load_from`, to
+            fine-tune) a head with other classes may differ, but something must match, and something of the backbone if
+            the checkpoint has one.
+        resume: the checkpoint must hold the state of a training run, too.
+    """
+
+    priority = 'VERY_LOW'  # after EMAHook has put the averaged weights in place
+
+    def __init__(self, strict: bool = False, resume: bool = False) -> None:
+        self.strict = strict
+        self.resume = resume
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check `checkpoint`, which the runner is about to load.
+
+        Raises:
+            InputError: it holds no weights, those of another architecture, or no training state to resume.
+        """
+        state = checkpoint.get('state_dict', checkpoint)
+        if not isinstance(state, Mapping) or not any(torch.is_tensor(value) for value in state.values()):
+            raise InputError('the checkpoint holds no weights (no state_dict): is it a file that training wrote?')
+        if self.resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
+            raise InputError(
+                'the checkpoint holds weights but no training state, so there is nothing to resume; '
+                'start from its weights with --cfg-options load_from=FILE'
+            )
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        report = load_with_report(model, state)
+        self._refuse_misfit(model, state, report)
+        print_log(f'Checkpoint: {report}', logger='current')
+
+    def _refuse_misfit(self, model: nn.Module, state: Mapping[str, Any], report: LoadReport) -> None:
+        absent = {*report.missing, *report.mismatched}
+        backbone = [name for name in model.state_dict() if name.startswith('backbone.')]
+        other_backbone = any('backbone.' in name for name in state) and bool(backbone) and absent.issuperset(backbone)
+        if report.matched == 0 or other_backbone:
+            raise InputError(
+                f'the checkpoint is of another architecture: {report}; weights of a bare backbone go into '
+                'model.backbone.init_cfg'
+            )
+        if self.strict and absent:
+            raise InputError(f'the checkpoint does not fit this config (architecture or number of classes): {report}')
+
+
+def check_checkpoint_file(path: str) -> None:
+    """See that `path` can be a file of torch.save before a model is built for it.
+
+    Raises:
+        InputError: no such file, cut off, or another kind of file.
+    """
+    if '://' in path:
+        return
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise InputError(f'no checkpoint at {path}')
+    if path.endswith('.safetensors'):
+        raise InputError(f'{path}: convert it to a .pth file first (tools/model_converters/convert.py)')
+    with open(path, 'rb') as file:
+        head = file.read(4)
+    # torch.save writes a zip archive, whose table of contents comes last in the file; before torch 1.6, a pickle.
+    if head == b'PK\x03\x04':
+        try:
+            with zipfile.ZipFile(path) as archive:
+                is_torch = any(name.endswith('data.pkl') for name in archive.namelist())
+        except zipfile.BadZipFile:
+            raise InputError(f'checkpoint {path} is cut off or corrupt: copy or download it again') from None
+        if not is_torch:
+            raise InputError(f'{path} is a zip archive, not a checkpoint')
+    elif head[:1] != b'\x80':
+        raise InputError(f'{path} is not a checkpoint (a file of torch.save)')
+
+
+def checkpoint_to_resume(work_dir: str) -> str | None:
+    """The checkpoint that the last run in `work_dir` saved, or None if there was none.
+
+    Raises:
+        InputError: it is gone or broken; names another one of the folder that is whole.
+    """
+    path = find_latest_checkpoint(work_dir)
+    if path is None:
+        return None
+    try:
+        check_checkpoint_file(path)
+    except InputError as error:
+        others = sorted(Path(work_dir).glob('*.pth'), key=os.path.getmtime, reverse=True)
+        other = next((str(other) for other in others if _is_whole(str(other))), None)
+        remedy = f'go on from an older one: --resume {other}' if other else 'start again without --resume'
+        raise InputError(f'{error}, named by {work_dir}/last_checkpoint; {remedy}') from None
+    return path
+
+
+def _is_whole(path: str) -> bool:
+    try:
+        check_checkpoint_file(path)
+    except InputError:
+        return False
+    return True

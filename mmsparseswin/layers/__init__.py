@@ -1,0 +1,1 @@
+"""Windows, attention and sparse tokens. Nothing here knows more than torch."""

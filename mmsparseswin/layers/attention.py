@@ -1,0 +1,124 @@
+"""Attention: the one scaled dot product, and window attention with relative position bias."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsparseswin.layers.windows import WindowPlan
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0, need_weights: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Scaled dot-product attention.
+
+    Args:
+        q: queries (..., n, d); k, v: keys and values (..., m, d).
+        bias: added to the scaled scores, broadcast to (..., n, m).
+        dropout: probability on the weights.
+        need_weights: take the explicit softmax path, which alone can return them.
+
+    Returns:
+        (..., n, d), and the weights (..., n, m) when asked for.
+    """
+    if not need_weights:
+        bias = bias if bias is None else bias.to(q.dtype)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    weights = (scores if bias is None else scores + bias).softmax(-1)
+    return F.dropout(weights, dropout, training=dropout > 0).to(v.dtype) @ v, weights
+
+
+class WindowAttention(nn.Module):
+    """(Shifted-)window multi-head self attention (Swin, section 3.2).
+
+    Args:
+        dims: channels C.
+        num_heads: heads.
+        window: (height, width) of a window, in tokens.
+        qkv_bias: learn a bias on queries, keys and values.
+        attn_drop: dropout on the attention weights.
+        proj_drop: dropout on the output.
+    """
+
+    relative_position_index: Tensor
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        window: tuple[int, int],
+        qkv_bias: bool = True,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.window, self.attn_drop = num_heads, window, attn_drop
+        self.relative_position_bias_table = nn.Parameter(
+            torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), num_heads)
+        )
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.register_buffer('relative_position_index', relative_position_index(window), persistent=False)
+        self.qkv = nn.Linear(dims, 3 * dims, bias=qkv_bias)
+        self.proj = nn.Linear(dims, dims)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def relative_bias(self) -> Tensor:
+        """(heads, area, area)."""
+        area = self.window[0] * self.window[1]
+        bias = self.relative_position_bias_table.index_select(0, self.relative_position_index)
+        return bias.view(area, area, self.num_heads).permute(2, 0, 1)
+
+    def forward(self, x: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Attend inside windows.
+
+        Args:
+            x: (B, N, C) normalised tokens.
+            plan: the windows of their grid.
+            need_weights: return the attention weights too.
+
+        Returns:
+            (B, N, C), and the weights (windows of the whole batch, heads, area, area), windows in row-major order.
+        """
+        shape = x.shape
+        if plan.flat:
+            x = x.reshape(1, -1, shape[-1])
+        if plan.padded:
+            x = F.pad(x, (0, 0, 0, 1))
+        x = x.index_select(1, plan.gather)  # (B, windows * area, C)
+        area, heads = self.window[0] * self.window[1], self.num_heads
+        batch, slots, dims = x.shape
+        windows = slots // area
+        qkv = self.qkv(x).view(batch, windows, area, 3, heads, dims // heads).permute(3, 0, 1, 4, 2, 5)
+        bias = self.relative_bias()
+        dropout = self.attn_drop if self.training else 0.0
+
+        seam = 0 if plan.mask is None else len(plan.mask)
+        outs, weights = [], []
+        if windows > seam:
+            q, k, v = qkv[:, :, : windows - seam].flatten(1, 2)  # (B * windows, heads, area, d)
+            out, weight = attend(q, k, v, bias[None], dropout, need_weights)
+            outs.append(out.unflatten(0, (batch, -1)))
+            weights.append(weight)
+        if plan.mask is not None:
+            # Windows and heads share one axis, so that the mask broadcasts over the batch.
+            q, k, v = qkv[:, :, windows - seam :].flatten(2, 3)  # (B, seam windows * heads, area, d)
+            masked = (bias + plan.mask[:, None]).flatten(0, 1)  # (seam windows * heads, area, area)
+            out, weight = attend(q, k, v, masked, dropout, need_weights)
+            outs.append(out.unflatten(1, (seam, heads)))
+            weights.append(weight)
+        x = torch.cat([out.transpose(2, 3) for out in outs], 1).view(batch, slots, dims)
+        x = self.proj_drop(self.proj(x)).index_select(1, plan.inverse).view(shape)
+        if not need_weights:
+            return x, None
+        full = torch.cat([w.reshape(batch, -1, heads, area, area) for w in weights if w is not None], 1)
+        return x, full.index_select(1, plan.order).flatten(0, 1)
+
+
+def relative_position_index(window: tuple[int, int]) -> Tensor:
+    """(area * area,) row of the bias table for each pair: (dy + h - 1) * (2w - 1) + dx + w - 1."""
+    height, width = window
+    y, x = torch.arange(height * width) // width, torch.arange(height * width) % width
+    dy = y[:, None] - y[None] + height - 1
+    dx = x[:, None] - x[None] + width - 1
+    return (dy * (2 * width - 1) + dx).flatten()

@@ -1,0 +1,130 @@
+"""The Swin block and stage, and the parts every block shares."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmsparseswin.layers.attention import WindowAttention
+from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.windows import window_plan
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drop a residual branch per sample (arXiv 1603.09382)."""
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero whole samples of ``x`` (B, ...) with probability ``rate`` in training, and scale up the others."""
+        if self.rate == 0.0 or not self.training:
+            return x
+        keep = 1 - self.rate
+        return x * x.new_empty(len(x), *[1] * (x.dim() - 1)).bernoulli_(keep).div_(keep)
+
+    def extra_repr(self) -> str:
+        """Show the rate."""
+        return f'rate={self.rate:.3f}'
+
+
+class MLP(nn.Module):
+    """Linear, GELU, Linear.
+
+    Args:
+        dims: channels in and out.
+        hidden: channels between.
+        drop: dropout after each linear.
+        final_gelu: a second GELU at the end, as the published SparTa block has it (spec A3).
+    """
+
+    def __init__(self, dims: int, hidden: int, drop: float = 0.0, final_gelu: bool = False) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(dims, hidden), nn.Linear(hidden, dims)
+        self.act, self.drop = nn.GELU(), nn.Dropout(drop)
+        self.final_gelu = final_gelu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., dims) -> (..., dims)."""
+        x = self.fc2(self.drop(self.act(self.fc1(x))))
+        return self.drop(self.act(x) if self.final_gelu else x)
+
+
+class SwinBlock(nn.Module):
+    """Norm, window attention, norm, MLP, each with a residual (Swin, figure 3).
+
+    Args:
+        dims: channels.
+        num_heads: heads.
+        window: (height, width) of a window.
+        shift: shift the windows by half a window.
+        mlp_ratio: hidden channels of the MLP over ``dims``.
+        qkv_bias: bias on queries, keys and values.
+        drop: dropout on both outputs.
+        attn_drop: dropout on attention weights.
+        drop_path: stochastic depth rate.
+        norm_eps: epsilon of the layer norms.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        window: tuple[int, int],
+        shift: bool = False,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        drop: float = 0.0,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.shift = shift
+        self.norm1 = nn.LayerNorm(dims, eps=norm_eps)
+        self.attn = WindowAttention(dims, num_heads, window, qkv_bias, attn_drop, drop)
+        self.norm2 = nn.LayerNorm(dims, eps=norm_eps)
+        self.mlp = MLP(dims, int(dims * mlp_ratio), drop)
+        self.drop_path = DropPath(drop_path)
+        self.apply(init_swin)
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """(B, N, C) tokens of ``grid`` -> the same shape."""
+        plan = window_plan(grid, self.attn.window, self.shift, x.device)
+        x = x + self.drop_path(self.attn(self.norm1(x), plan)[0])
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class SwinStage(nn.Module):
+    """An optional downsampling, then blocks; every second block is shifted.
+
+    Args:
+        blocks: the blocks, in order.
+        downsample: module with ``(x, grid) -> (x, grid)`` run before them.
+        with_cp: recompute each block's activations in the backward pass.
+    """
+
+    def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None = None, with_cp: bool = False) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, N, C) tokens of ``grid`` -> tokens of the returned grid."""
+        if self.downsample is not None:
+            x, grid = self.downsample(x, grid)
+        for block in self.blocks:
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint(block, x, grid, use_reentrant=False)
+            else:
+                x = block(x, grid)
+        return x, grid
+
+
+def init_swin(module: nn.Module) -> None:
+    """Initialise as published: linear weights truncated normal of 0.02, biases 0 (spec, section 0)."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,51 @@
+"""From pixels to tokens, and from tokens to fewer tokens."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmsparseswin.layers.blocks import init_swin
+from mmsparseswin.layers.grid import Grid
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches, one linear projection, layer norm.
+
+    Args:
+        in_channels: channels of the image.
+        dims: channels of a token.
+        patch_size: side of a patch, in pixels.
+        norm_eps: epsilon of the layer norm.
+    """
+
+    def __init__(self, in_channels: int, dims: int, patch_size: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_channels, dims, patch_size, patch_size)
+        self.norm = nn.LayerNorm(dims, eps=norm_eps)
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, in_channels, H, W) with its grid in pixels -> (B, N, C) and the token grid; pads to whole patches."""
+        x = F.pad(x, (0, -grid.width % self.patch_size, 0, -grid.height % self.patch_size))
+        return self.norm(self.proj(x).flatten(2).transpose(1, 2)), grid.coarser(self.patch_size)
+
+
+class PatchMerging(nn.Module):
+    """Join 2 x 2 neighbours: concatenate, layer norm, linear without bias (Swin, section 3.1).
+
+    The neighbours are concatenated in Microsoft's order, (row, column) = (0, 0), (1, 0), (0, 1), (1, 1).
+    """
+
+    def __init__(self, dims: int, out_dims: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dims, eps=norm_eps)
+        self.reduction = nn.Linear(4 * dims, out_dims, bias=False)
+        self.apply(init_swin)
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, N, C) -> (B, ceil(height / 2) * ceil(width / 2), out_dims); odd borders are padded with zeros."""
+        x = grid.keep_valid(x).unflatten(1, (grid.height, grid.width))
+        if grid.height % 2 or grid.width % 2:
+            x = F.pad(x, (0, 0, 0, grid.width % 2, 0, grid.height % 2))
+        x = torch.cat([x[:, row::2, col::2] for col in (0, 1) for row in (0, 1)], -1).flatten(1, 2)
+        return self.reduction(self.norm(x)), grid.coarser(2)

@@ -1,0 +1,31 @@
+"""Bicubic resizing as constant matrices: differentiable, deterministic and exportable."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@lru_cache(maxsize=1024)
+def _matrix(source: int, target: int) -> Tensor:
+    if source == target:
+        return torch.eye(source)
+    eye = torch.eye(source)[None, None]  # each row is a unit impulse along the width
+    return F.interpolate(eye, (source, target), mode='bicubic', antialias=target < source)[0, 0].t().contiguous()
+
+
+@torch.compiler.assume_constant_result
+def resize_matrix(source: int, target: int) -> Tensor:
+    """(target, source) bicubic interpolation along one axis, anti-aliased where it shrinks; each row sums to 1."""
+    with torch.device('cpu'):
+        return _matrix(source, target)
+
+
+def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (..., h, w) to (..., *size); the identity when the size is theirs already."""
+    if x.shape[-2:] == size:
+        return x
+    rows = resize_matrix(x.shape[-2], size[0]).to(x)
+    cols = resize_matrix(x.shape[-1], size[1]).to(x)
+    return rows @ (x @ cols.t())

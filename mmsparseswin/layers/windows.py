@@ -1,0 +1,99 @@
+"""Window plans: padding, cyclic shift and partition of a token grid as one permutation.
+
+Swin pads the grid to whole windows, rolls it and cuts it into windows, and undoes all three after attention. Each of
+these moves tokens and changes none, so the whole way there is one gather index, and the way back its inverse
+(Swin, arXiv 2103.14030, section 3.2, "efficient batch computation").
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmsparseswin.layers.grid import Grid
+
+# What the published models add between tokens of different regions; exp(-100) is 0 in every float type.
+MASKED = -100.0
+
+
+class WindowPlan(NamedTuple):
+    """How to take windows out of a token grid and put them back.
+
+    Windows with tokens of a single region come first and need no mask; the few at the seam of the shift follow, so that
+    the mask is as small as they are.
+    """
+
+    gather: Tensor  # (windows * area,) token of each slot; the token one past the last is a zero row
+    inverse: Tensor  # (tokens,) slot of each token (any slot for tokens outside the valid area)
+    mask: Tensor | None  # (masked windows, area, area), 0 or MASKED
+    order: Tensor  # (windows,) place of each window in row-major order
+    padded: bool  # whether `gather` uses the zero row
+    flat: bool  # whether tokens are numbered through the whole batch, because its images differ in valid size
+
+
+@torch.compiler.assume_constant_result
+def window_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch.device) -> WindowPlan:
+    """The plan for one grid, cached by all it depends on.
+
+    An image that is smaller than the grid (``grid.valid``) gets the very windows it would get alone, so that padding it
+    to the size of its batch changes nothing. An axis that one window covers is not shifted.
+    """
+    with torch.device('cpu'):  # index arithmetic, whatever device modules are being built on
+        return _cached_plan(grid, window, shift, device)
+
+
+# 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
+@lru_cache(maxsize=256)
+def _cached_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch.device) -> WindowPlan:
+    cells = grid.height * grid.width
+    sizes = grid.valid or ((grid.height, grid.width),)
+    zero_row = len(sizes) * cells
+    tokens, regions = [], []
+    for image, (height, width) in enumerate(sizes):
+        rows, row_region = _axis(height, window[0], shift)
+        cols, col_region = _axis(width, window[1], shift)
+        token = image * cells + rows[:, None] * grid.width + cols[None]
+        token[rows < 0] = zero_row
+        token[:, cols < 0] = zero_row
+        tokens.append(_partition(token, window))
+        regions.append(_partition(row_region[:, None] * 3 + col_region[None], window))
+    token, region = torch.cat(tokens), torch.cat(regions)  # (windows, area)
+
+    seam = (region != region[:, :1]).any(1)
+    order = torch.argsort(seam.long(), stable=True)
+    token, region = token[order], region[order][int((~seam).sum()) :]
+    mask = (region[:, None] != region[:, :, None]) * MASKED if len(region) else None
+
+    gather = token.flatten()
+    inverse = torch.zeros(zero_row + 1, dtype=torch.long)
+    inverse[gather] = torch.arange(gather.numel())
+    return WindowPlan(
+        gather.to(device),
+        inverse[:-1].to(device),
+        None if mask is None else mask.to(device),
+        torch.argsort(order).to(device),
+        bool((gather == zero_row).any()),
+        grid.valid is not None,
+    )
+
+
+def _axis(length: int, window: int, shift: bool) -> tuple[Tensor, Tensor]:
+    """Positions along one axis in window order (-1 is padding), and the region of each."""
+    padded = -(-length // window) * window
+    position = torch.arange(padded)
+    region = torch.zeros(padded, dtype=torch.long)
+    if shift and padded > window:
+        step = window // 2
+        region[-window:-step] = 1
+        region[-step:] = 2
+        position = position.roll(-step)
+    position[position >= length] = -1
+    return position, region
+
+
+def _partition(x: Tensor, window: tuple[int, int]) -> Tensor:
+    """(height, width) -> (windows, area), windows and cells in row-major order."""
+    height, width = x.shape
+    x = x.view(height // window[0], window[0], width // window[1], window[1])
+    return x.transpose(1, 2).reshape(-1, window[0] * window[1])

@@ -1,0 +1,27 @@
+"""The `mmsparseswin` scope: children of mmengine's registries, visible from mmdet and mmpretrain.
+
+mmengine imports this file by itself when it meets a type such as ``mmsparseswin.SparseSwin``, and then the modules
+named in ``locations``: no ``custom_imports`` is needed.
+"""
+
+from importlib.util import find_spec
+
+from mmengine import registry as root
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import Registry
+
+__all__ = ['HOOKS', 'METRICS', 'MODELS', 'OPTIM_WRAPPERS', 'ROOT_MODELS', 'TRANSFORMS']
+
+# A machine without mmdet still builds every backbone.
+_detection = ['mmsparseswin.detection'] if find_spec('mmdet') else []
+
+
+def _child(parent: Registry, locations: list[str]) -> Registry:
+    return Registry(parent.name, parent=parent, scope='mmsparseswin', locations=locations)
+
+
+MODELS = _child(root.MODELS, ['mmsparseswin.backbones', *_detection])
+TRANSFORMS = _child(root.TRANSFORMS, _detection)
+METRICS = _child(root.METRICS, _detection)
+HOOKS = _child(root.HOOKS, ['mmsparseswin.engine'])
+OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, ['mmsparseswin.engine'])

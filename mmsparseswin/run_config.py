@@ -1,0 +1,186 @@
+"""From a config file and the command line to a Runner, for mmdet and mmpretrain configs alike."""
+
+import difflib
+import inspect
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import distributed
+
+from mmsparseswin.cli import rank
+from mmsparseswin.errors import InputError
+
+# Top-level names that mean something to mmengine or to the tools even when the config does not mention them.
+_RUNNER_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *('runner_type', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'compile'),
+    *('tta_model', 'tta_pipeline'),
+}
+_DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
+    """Read a config and merge `options` ('a.b.c' -> value) into it.
+
+    ``data_root=DIR`` moves every path of the config that lies under its `data_root`, annotation files of metrics
+    included; in mmengine it would only change a variable that nothing reads any more.
+
+    Raises:
+        InputError: no such file, a file that does not run, or an option that names nothing in it.
+    """
+    if not Path(path).is_file():
+        raise InputError(f'no config at {path}')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        raise InputError(f'config {path}: {type(error).__name__}: {error}') from error
+    options = dict(options or {})
+    for name in options:
+        _prepare_option(cfg, name)
+    if isinstance(old_root := cfg.get('data_root'), str) and 'data_root' in options:
+        new_root = str(options['data_root'])
+        for name in list(cfg):
+            cfg[name] = _map_strings(cfg[name], lambda text: _move(text, old_root, new_root))
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        raise InputError(f'--cfg-options: {error.args[0]}') from error
+    return cfg
+
+
+def _prepare_option(cfg: Config, name: str) -> None:
+    """Refuse an option that names nothing: an unknown first word, or a later one that looks like a slip of the pen."""
+    node: Any = cfg._cfg_dict
+    words = name.split('.')
+    for depth, word in enumerate(words):
+        is_last = depth == len(words) - 1
+        if isinstance(node, (list, tuple)):
+            if not word.isdigit() or int(word) >= len(node):
+                place = '.'.join(words[:depth])
+                raise InputError(f'--cfg-options {name}: {place} is a list of {len(node)}, {word!r} is no index of it')
+            node = node[int(word)]
+            continue
+        if not isinstance(node, dict):
+            return
+        if word not in node:
+            known = _RUNNER_KEYS if depth == 0 else set()
+            close = difflib.get_close_matches(word, {*node, *known}, n=1, cutoff=0.75)
+            # Below the top a new word may be an argument that the config leaves at its default.
+            if word not in known and (depth == 0 or (close and not is_last)):
+                hint = f'; did you mean {".".join([*words[:depth], close[0]])}?' if close else ''
+                raise InputError(f'--cfg-options {name}: the config has no {".".join(words[: depth + 1])}{hint}')
+            return
+        if node[word] is None and not is_last:
+            node[word] = ConfigDict()  # mmengine merges nothing into None
+        node = node[word]
+
+
+def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(node, str):
+        return change(node)
+    if isinstance(node, dict):
+        return type(node)({key: _map_strings(value, change) for key, value in node.items()})
+    if isinstance(node, (list, tuple)):
+        return type(node)(_map_strings(value, change) for value in node)
+    return node
+
+
+def _move(text: str, old_root: str, new_root: str) -> str:
+    if text.rstrip('/') == old_root.rstrip('/'):
+        return new_root
+    prefix = old_root.rstrip('/') + '/'
+    return os.path.join(new_root, text[len(prefix) :]) if text.startswith(prefix) else text
+
+
+def set_work_dir(cfg: Config, work_dir: str | None, config_path: str) -> None:
+    """Choose the work dir (command line, then config, then work_dirs/<config name>) and see that it can be written."""
+    cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(config_path).stem)
+    try:
+        os.makedirs(cfg.work_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cfg.work_dir):
+            pass
+    except OSError as error:
+        raise InputError(
+            f'cannot write to the work dir {cfg.work_dir}: {error.strerror}; choose one with --work-dir'
+        ) from None
+
+
+def set_dataloaders(cfg: Config, pin_memory: bool = True, persistent_workers: bool = True) -> None:
+    """Give data loaders what the library's own tools give them, and drop what contradicts itself."""
+    for loader in filter(None, (cfg.get(name) for name in _DATALOADERS)):
+        if cfg.get('default_scope') == 'mmpretrain':
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+            loader.setdefault('pin_memory', torch.cuda.is_available())
+            loader.setdefault('persistent_workers', True)
+        if not pin_memory:
+            loader.pin_memory = False
+        if not persistent_workers or loader.get('num_workers', 0) == 0:
+            loader.persistent_workers = False  # torch refuses persistent workers where there are none
+
+
+def set_amp(cfg: Config, wanted: bool) -> None:
+    """Mixed precision in training: the config's dtype if it has one; bfloat16 without a GPU, the only one CPUs have."""
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper is None:
+        return
+    kind = wrapper.get('type', 'OptimWrapper')
+    if wanted and kind == 'OptimWrapper':
+        wrapper.type = kind = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    elif wanted and kind != 'AmpOptimWrapper':
+        raise InputError(f'--amp changes an OptimWrapper into an AmpOptimWrapper; this config has a {kind}')
+    if kind == 'AmpOptimWrapper' and get_device() == 'cpu':
+        wrapper.type = 'mmsparseswin.Bfloat16OptimWrapper'
+        for name in ('loss_scale', 'dtype', 'use_fsdp'):
+            wrapper.pop(name, None)
+
+
+def set_launcher(cfg: Config, launcher: str) -> None:
+    """Name the launcher; without a GPU let processes meet over gloo, which mmengine's own start-up cannot."""
+    cfg.launcher = launcher
+    if launcher == 'none' or torch.cuda.is_available():
+        return
+    if launcher != 'pytorch':
+        raise InputError(f'--launcher {launcher} needs GPUs; on CPUs use tools/dist_train.sh or tools/dist_test.sh')
+    env = cfg.setdefault('env_cfg', ConfigDict())
+    env.setdefault('dist_cfg', ConfigDict()).backend = 'gloo'
+    # DistributedDataParallel refuses device_ids for a model in main memory; mmengine passes them unless told otherwise.
+    cfg.setdefault(
+        'model_wrapper_cfg',
+        ConfigDict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        ),
+    )
+    cfg.model_wrapper_cfg.device_ids = None
+
+
+def add_hook(cfg: Config, hook: dict[str, Any]) -> None:
+    """Put `hook` among the custom hooks, in the place of one of its type."""
+    others = [other for other in cfg.get('custom_hooks') or [] if other['type'] != hook['type']]
+    cfg.custom_hooks = [*others, hook]
+
+
+def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Look at the data sets of a detector before anything starts, once per run."""
+    if cfg.get('default_scope') == 'mmdet' and rank() == 0:
+        from mmsparseswin.detection.dataset_check import check_config  # only detectors need mmdet
+
+        check_config(cfg, splits)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner, joining the gloo group first if there is no GPU (mmengine's start-up selects a CUDA device)."""
+    if cfg.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
+        distributed.init_process_group('gloo')
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -1,0 +1,72 @@
+"""Train a detector (mmdet config) or a classifier (mmpretrain config).
+
+One process, on a GPU if there is one:
+    python tools/train.py CONFIG
+N GPUs of this machine (or N processes, where there is none):
+    tools/dist_train.sh CONFIG N
+Several machines with 8 GPUs each; the same line on each, NODE_RANK 0, 1, ... and the first one's address:
+    NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 tools/dist_train.sh CONFIG 8
+A slurm cluster:
+    GPUS=16 tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR
+Go on from the last checkpoint of the work dir, or from a given one:
+    python tools/train.py CONFIG --resume
+    python tools/train.py CONFIG --resume work_dirs/NAME/epoch_7.pth
+Mixed precision; the learning rate scaled to the batch size in use; any value of the config changed:
+    python tools/train.py CONFIG --amp --auto-scale-lr --cfg-options data_root=DIR train_dataloader.batch_size=4
+"""
+
+import argparse
+
+from mmsparseswin import cli, run_config
+from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
+from mmsparseswin.errors import InputError
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='an mmdet or mmpretrain config')
+    cli.add_run_options(parser)
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size in use')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='from this checkpoint, or without a path from the last of the work dir',
+    )
+    parser.add_argument('--no-validate', action='store_true', help='no evaluation during training')
+    parser.add_argument(
+        '--no-persistent-workers', action='store_true', help='start data loader workers anew each epoch'
+    )
+    return cli.parse(parser)
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    cfg = run_config.load_config(args.config, args.cfg_options)
+    run_config.set_work_dir(cfg, args.work_dir, args.config)
+    run_config.set_launcher(cfg, args.launcher)
+    run_config.set_amp(cfg, args.amp)
+    run_config.set_dataloaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise InputError('--auto-scale-lr: the config names no auto_scale_lr.base_batch_size to scale from')
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    resume = bool(cfg.get('resume'))
+    if resume and not cfg.get('load_from'):
+        cfg.load_from = checkpoint_to_resume(cfg.work_dir)
+    if cfg.get('load_from'):
+        check_checkpoint_file(cfg.load_from)
+    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=resume, resume=resume))
+    run_config.check_data(cfg, ('train', 'val'))
+    run_config.build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    cli.run_tool(main)
