@@ -44,7 +44,11 @@ def check_versions() -> Iterator[Finding]:
     yield Finding(
         'python', platform.python_version(), *_unless(sys.version_info[:2] in ((3, 10), (3, 11), (3, 12)), SYNC)
     )
-    requirements = [Requirement(text) for text in metadata.requires('mmsparseswin') or ()]
+    try:
+        requirements = [Requirement(text) for text in metadata.requires('mmsparseswin') or ()]
+    except metadata.PackageNotFoundError:
+        yield Finding('mmsparseswin', 'found on PYTHONPATH only, so the versions it needs are unknown', 'note', SYNC)
+        return
     for requirement in sorted(requirements, key=lambda one: one.name):
         if requirement.marker is not None and not requirement.marker.evaluate({'extra': ''}):
             continue
@@ -75,7 +79,7 @@ def check_twins() -> Iterator[Finding]:
 
 
 def check_mmcv() -> Iterator[Finding]:
-    """Whether mmcv's compiled operators load into this torch and run; the file does not say which torch it was built for."""
+    """Whether mmcv's operators load into this torch and run; their file does not say for which it was built."""
     import torch
 
     python, version = '.'.join(platform.python_version_tuple()[:2]), '.'.join(torch.__version__.split('.')[:2])

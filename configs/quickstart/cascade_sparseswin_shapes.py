@@ -28,12 +28,12 @@ model = dict(
     backbone=dict(
         arch=dict(
             _delete_=True,
-            embed_dims=32,
-            depths=(1, 1, 2),
-            num_heads=(1, 2, 4),
+            embed_dims=48,
+            depths=(2, 2, 2),
+            num_heads=(2, 4, 8),
             num_tokens=49,
-            token_dims=128,
-            token_heads=4,
+            token_dims=192,
+            token_heads=8,
         ),
         img_size=160,
         window_size=5,
@@ -41,15 +41,15 @@ model = dict(
         drop_path_rate=0.0,
         init_cfg=None,  # from scratch
     ),
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=width, num_outs=5, norm_cfg=norm),
+    neck=dict(in_channels=[48, 96, 192, 384], out_channels=width, num_outs=5, norm_cfg=norm),
     rpn_head=dict(
         in_channels=width,
         feat_channels=width,
         anchor_generator=dict(scales=[4]),  # objects of 16 to 100 pixels on strides 4 to 64
     ),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=width, finest_scale=28),
-        mask_roi_extractor=dict(out_channels=width, finest_scale=28),
+        bbox_roi_extractor=dict(out_channels=width, finest_scale=28, roi_layer=dict(sampling_ratio=1)),
+        mask_roi_extractor=dict(out_channels=width, finest_scale=28, roi_layer=dict(sampling_ratio=1)),
         bbox_head=[
             dict(**bbox_head, bbox_coder=dict(type=coder, target_means=[0.0] * 4, target_stds=stds))
             for stds in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067])
@@ -131,7 +131,9 @@ train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='AmpOptimWrapper',
+    dtype='bfloat16',
+    loss_scale=1.0,
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=10.0),

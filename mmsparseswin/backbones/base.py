@@ -27,7 +27,7 @@ class TokenBackbone(BaseModule):
     """
 
     patch_embed: nn.Module
-    absolute_pos_embed: nn.Parameter | None = None
+    absolute_pos_embed: nn.Parameter | None
     stages: nn.ModuleList
     in_channels: int
     depths: Sequence[int]

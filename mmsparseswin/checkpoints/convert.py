@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mmsparseswin.checkpoints.architecture import Architecture, read_architecture
+from mmsparseswin.checkpoints.architecture import Architecture, is_sparse, read_architecture
 from mmsparseswin.checkpoints.reading import read_checkpoint
 from mmsparseswin.checkpoints.sources import SOURCES, translate
+from mmsparseswin.checkpoints.sources.own import OWN
 from mmsparseswin.checkpoints.sources.rules import by_reason
 from mmsparseswin.errors import InputError
 
@@ -68,6 +69,8 @@ def convert(checkpoint: str | os.PathLike | Mapping[str, Any], source: str = 'au
     _check(backbone, architecture)
     cfg = architecture.backbone | SOURCES[name].assumed
     notes = content.notes + architecture.notes
+    if name == OWN.name and is_sparse(backbone):
+        notes.append('pos_encoding and token_resize leave no trace in a file: the defaults')
     if not head:
         return Converted(name, cfg, backbone, translation.dropped, notes)
     model = _classifier(cfg, head, architecture.width)

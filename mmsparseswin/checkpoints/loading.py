@@ -107,13 +107,16 @@ def _leave_out(tensors: Mapping[str, Tensor], wanted: Collection[str], report: L
 
 
 def _check_stages(offered: Collection[str], wanted: Collection[str]) -> None:
-    """A stage that both have must be the same: half a stage is another architecture."""
+    """A stage that both have must have the same tensors: half a stage is another architecture."""
     there, here = block_counts(offered), block_counts(wanted)
-    for stage in set(there) & set(here):
+    shared = sorted(set(there) & set(here))
+    for stage in shared:
         if there[stage] != here[stage]:
             raise InputError(f'stages.{stage} has {there[stage]} blocks in the file, {here[stage]} in the model')
-        # Around the tokens of a SparseSwin, what makes a map again may be there or not.
-        part = f'stages.{stage}.blocks.' if stage == 3 and is_sparse(wanted) else f'stages.{stage}.'
+    parts = ['patch_embed.'] + [f'stages.{stage}.' for stage in shared]
+    if is_sparse(wanted) and 3 in shared:  # what makes a map of the tokens again may be there or not
+        parts[-1:] = [f'stages.3.{part}.' for part in ('convert', 'lin_t', 'blocks', 'norm')]
+    for part in parts:
         differing = {n for n in offered if n.startswith(part)} ^ {n for n in wanted if n.startswith(part)}
         if differing:
             name = min(differing)

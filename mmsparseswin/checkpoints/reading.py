@@ -1,5 +1,6 @@
 """Read weights from files nobody vouches for: no code in them runs, and what cannot be read is named."""
 
+import hashlib
 import os
 import pickle
 import re
@@ -83,16 +84,18 @@ def _download(url: str) -> Path:
     name = Path(unquote(urlparse(url).path)).name
     if not name:
         raise InputError(f'{url} names no file')
+    promised = _HASH_IN_NAME.search(name)
+    if not promised:  # many places have a model.safetensors: one cache entry for each
+        name = f'{hashlib.sha256(url.split("?")[0].encode()).hexdigest()[:8]}_{name}'
     cached = Path(torch.hub.get_dir()) / 'checkpoints' / name
     if cached.is_file():
         return cached
-    promised = _HASH_IN_NAME.search(name)
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(cached), promised[1] if promised else None, progress=False)
         _first_bytes(cached)
     except InputError:
-        cached.unlink()  # a web page: the next run must not take it from the cache
+        cached.unlink(missing_ok=True)  # a web page: the next run must not take it from the cache
         raise
     except (OSError, ValueError, RuntimeError) as e:
         raise InputError(f'{url} could not be downloaded to {cached}: {e}') from e
@@ -129,9 +132,10 @@ def _read_torch(path: Path, notes: list[str]) -> Any:
         pass  # it names more than tensors, or is no pickle at all
     except Exception as e:
         raise _unreadable(path, _first_line(e)) from e
-    names = named_globals(path)
-    others = ', '.join(sorted(name for name in names if not _OF_TENSORS.fullmatch(name)))
+    others = ''
     try:
+        names = named_globals(path)
+        others = ', '.join(sorted(name for name in names if not _OF_TENSORS.fullmatch(name)))
         with torch.serialization.safe_globals([stand_in(name) for name in names]):
             content = _load(path)
     except Exception as e:

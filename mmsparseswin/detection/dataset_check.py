@@ -44,13 +44,16 @@ def check_config(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) 
     seen: dict[tuple, CocoFile] = {}
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
-        for option, dataset in _leaves(loader.dataset, f'{split}_dataloader.dataset') if loader else ():
+        leaves = list(_leaves(loader.dataset, f'{split}_dataloader.dataset')) if loader else []
+        for option, dataset in leaves:
             kind = _dataset_class(dataset, cfg)
             if kind is None:
                 continue
             key = tuple(str(dataset.get(name)) for name in ('data_root', 'ann_file', 'data_prefix', 'metainfo'))
             if key not in seen:
                 seen[key] = _check_dataset(dataset, option, kind)
+            if split != 'train' and len(leaves) == 1:
+                check_evaluator(cfg.get(f'{split}_evaluator'), f'{split}_evaluator', seen[key])
     for coco in seen.values():
         check_num_classes(cfg.get('model', {}), coco)
     return list(seen.values())
@@ -74,9 +77,11 @@ def _dataset_class(dataset: dict[str, Any], cfg: Config) -> type[CocoDataset] | 
         init_default_scope(cfg.get('default_scope', 'mmdet'))
     kind = dataset.get('type')
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    is_coco = isinstance(kind, type) and issubclass(kind, CocoDataset) and isinstance(dataset.get('ann_file'), str)
-    # A file on a remote store is left to mmengine's file backends.
-    return kind if is_coco and not dataset.get('backend_args') else None
+    if not isinstance(kind, type) or not issubclass(kind, CocoDataset):
+        return None
+    # LVIS and others read other keys; a file on a remote store is left to mmengine's file backends.
+    is_plain = kind.load_data_list is CocoDataset.load_data_list and isinstance(dataset.get('ann_file'), str)
+    return kind if is_plain and not dataset.get('backend_args') else None
 
 
 def _check_dataset(dataset: dict[str, Any], option: str, kind: type[CocoDataset]) -> CocoFile:
@@ -110,6 +115,8 @@ def read_coco(path: str, option: str) -> tuple[list, list, list]:
         raise InputError(f'annotation file {path} is not JSON: {error}') from None
     if not isinstance(content, dict):
         raise InputError(f'annotation file {path} holds a {type(content).__name__}, not the dict of a COCO file')
+    if option.startswith('test_dataloader'):
+        content.setdefault('annotations', [])  # COCO publishes its test images without
     for section, keys in _NEEDED.items():
         if not isinstance(content.get(section), list):
             raise InputError(f'annotation file {path} has no list {section!r}; a COCO file has {", ".join(_NEEDED)}')
@@ -190,6 +197,27 @@ def _list(folder: str) -> set[str]:
             return {entry.name for entry in entries}
     except OSError:
         return set()
+
+
+def check_evaluator(evaluator: Any, option: str, coco: CocoFile) -> None:
+    """See that the annotation file of a metric is that of the data set, or at least lists its images.
+
+    Raises:
+        InputError: it does not exist or is of other images, which mmdet would tell after the whole evaluation.
+    """
+    for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
+        path = metric.get('ann_file')
+        if not isinstance(path, str) or metric.get('backend_args'):
+            continue
+        if not os.path.isfile(path):
+            raise InputError(f'{option}: no annotation file {path}; name it with --cfg-options {option}.ann_file=FILE')
+        if not os.path.samefile(path, coco.path):
+            strangers = {image['id'] for image in coco.images} - {image['id'] for image in read_coco(path, option)[0]}
+            if strangers:
+                raise InputError(
+                    f'{option}.ann_file={path} does not list the images {_few(strangers)} of {coco.path}; '
+                    f'name the same file in both'
+                )
 
 
 def check_num_classes(model: Any, coco: CocoFile) -> None:

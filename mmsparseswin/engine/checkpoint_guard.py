@@ -55,11 +55,15 @@ def load_with_report(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Loa
         if not mismatched:
             raise
         keys = model.load_state_dict(state, strict=False)
-    # Counters that do not change a prediction, absent from old checkpoints.
-    missing = [name for name in keys.missing_keys if not name.endswith('num_batches_tracked')]
-    missing = [name for name in missing if name not in mismatched]
-    matched = len(model.state_dict().keys() - {*keys.missing_keys, *mismatched})
+    wanted = _names(model)
+    missing = [name for name in keys.missing_keys if name in wanted and name not in mismatched]
+    matched = len(wanted.difference(missing, mismatched))
     return LoadReport(matched, missing, mismatched, list(keys.unexpected_keys))
+
+
+def _names(model: nn.Module) -> set[str]:
+    """Names of the state dict without batch norm's counters, which change no prediction and fill themselves in."""
+    return {name for name in model.state_dict() if not name.endswith('num_batches_tracked')}
 
 
 def _without_prefix(state: Mapping[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
@@ -67,6 +71,30 @@ def _without_prefix(state: Mapping[str, torch.Tensor]) -> OrderedDict[str, torch
     if hasattr(state, '_metadata'):
         renamed._metadata = state._metadata  # type: ignore[attr-defined]  # the versions that state-dict hooks ask for
     return renamed
+
+
+def load_or_refuse(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool) -> LoadReport:
+    """Load `checkpoint` into `model` if it fits; `strict` as for :class:`CheckpointGuardHook`.
+
+    Raises:
+        InputError: it holds no weights, or those of another architecture.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, Mapping) or not any(torch.is_tensor(value) for value in state.values()):
+        raise InputError('the checkpoint holds no weights (no state_dict): is it a file that training wrote?')
+    report = load_with_report(model, state)
+    absent = {*report.missing, *report.mismatched}
+    backbone = [name for name in _names(model) if name.startswith('backbone.')]
+    # Pyramid and heads are alike in many detectors: a checkpoint with another backbone fits in part.
+    other_backbone = any('backbone.' in name for name in state) and bool(backbone) and absent.issuperset(backbone)
+    if report.matched == 0 or other_backbone:
+        raise InputError(
+            f'the checkpoint is of another architecture: {report}; weights of a bare backbone go into '
+            'model.backbone.init_cfg'
+        )
+    if strict and absent:
+        raise InputError(f'the checkpoint does not fit this config (architecture or number of classes): {report}')
+    return report
 
 
 @HOOKS.register_module()
@@ -92,9 +120,6 @@ class CheckpointGuardHook(Hook):
         Raises:
             InputError: it holds no weights, those of another architecture, or no training state to resume.
         """
-        state = checkpoint.get('state_dict', checkpoint)
-        if not isinstance(state, Mapping) or not any(torch.is_tensor(value) for value in state.values()):
-            raise InputError('the checkpoint holds no weights (no state_dict): is it a file that training wrote?')
         if self.resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
             raise InputError(
                 'the checkpoint holds weights but no training state, so there is nothing to resume; '
@@ -103,21 +128,7 @@ class CheckpointGuardHook(Hook):
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        report = load_with_report(model, state)
-        self._refuse_misfit(model, state, report)
-        print_log(f'Checkpoint: {report}', logger='current')
-
-    def _refuse_misfit(self, model: nn.Module, state: Mapping[str, Any], report: LoadReport) -> None:
-        absent = {*report.missing, *report.mismatched}
-        backbone = [name for name in model.state_dict() if name.startswith('backbone.')]
-        other_backbone = any('backbone.' in name for name in state) and bool(backbone) and absent.issuperset(backbone)
-        if report.matched == 0 or other_backbone:
-            raise InputError(
-                f'the checkpoint is of another architecture: {report}; weights of a bare backbone go into '
-                'model.backbone.init_cfg'
-            )
-        if self.strict and absent:
-            raise InputError(f'the checkpoint does not fit this config (architecture or number of classes): {report}')
+        print_log(f'Checkpoint: {load_or_refuse(model, checkpoint, self.strict)}', logger='current')
 
 
 def check_checkpoint_file(path: str) -> None:

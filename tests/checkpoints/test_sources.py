@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import build, randomise, worst
+from oracles import build, randomise, timm_swin, worst
 
 from mmsparseswin.checkpoints import convert
 
@@ -25,13 +25,6 @@ def old_layout(state_dict):
     old['layers.0.blocks.0.attn.relative_position_index'] = torch.zeros(49, 49, dtype=torch.long)
     old['layers.0.blocks.1.attn_mask'] = torch.zeros(64, 49, 49)
     return old
-
-
-def timm_swin(**options):
-    from timm.models.swin_transformer import SwinTransformer
-
-    small = dict(img_size=224, embed_dim=32, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8), num_classes=7)
-    return randomise(SwinTransformer(**small | options))
 
 
 TIMM_VARIANTS = {

@@ -1,25 +1,14 @@
-# COCO 2017 instance segmentation: multi-scale training with the crop branch, testing at 1333 x 800.
+# COCO 2017 instance segmentation at 1333 x 800.
 # Other data in COCO layout: --cfg-options data_root=DIR moves every path below.
 dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
 
-scales = [(480 + 32 * i, 1333) for i in range(11)]  # short side 480 to 800
 load_image = dict(type='mmsparseswin.LoadImageFromFile')  # names a truncated file; skip_corrupt=True passes over it
 train_pipeline = [
     load_image,
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='RandomChoice',
-        transforms=[
-            [dict(type='RandomChoiceResize', scales=scales, keep_ratio=True)],
-            [
-                dict(type='RandomChoiceResize', scales=[(400, 1333), (500, 1333), (600, 1333)], keep_ratio=True),
-                dict(type='RandomCrop', crop_type='absolute_range', crop_size=(384, 600), allow_negative_crop=True),
-                dict(type='RandomChoiceResize', scales=scales, keep_ratio=True),
-            ],
-        ],
-    ),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [

@@ -1,0 +1,3 @@
+_base_ = './cascade-mask-rcnn_sparseswin-t_fpn_ms-crop-3x_coco.py'
+
+model = dict(backbone=dict(arch='base'))

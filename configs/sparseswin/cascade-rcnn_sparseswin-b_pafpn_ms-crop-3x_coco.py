@@ -1,0 +1,3 @@
+_base_ = './cascade-rcnn_sparseswin-b_fpn_ms-crop-3x_coco.py'
+
+model = dict(neck=dict(type='PAFPN'))

@@ -1,0 +1,3 @@
+_base_ = './cascade-rcnn_sparseswin-t_fpn_1x_coco.py'
+
+model = dict(backbone=dict(arch='small'))

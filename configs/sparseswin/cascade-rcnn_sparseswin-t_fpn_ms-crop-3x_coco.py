@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/cascade_rcnn_sparseswin_fpn.py',
+    '../_base_/datasets/coco_detection_ms_crop.py',
+    '../_base_/schedules/adamw_3x.py',
+    '../_base_/default_runtime.py',
+]

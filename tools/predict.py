@@ -1,0 +1,205 @@
+"""Detect or classify what is on pictures: pictures with the predictions drawn, and one JSON file.
+
+    python tools/predict.py CONFIG CHECKPOINT photo.jpg folder/ --out-dir predictions
+
+predictions/pictures/...       the images, with boxes, masks and classes drawn
+predictions/predictions.json   of a detector: COCO layout (images, annotations with bbox [x, y, w, h], score, RLE mask,
+                               categories numbered from 1 in the order of the classes);
+                               of a classifier: a list of file_name, class, label, score
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmcv
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from rich.console import Console
+from rich.progress import Progress
+
+from mmsparseswin import cli, run_config
+from mmsparseswin.detection.loading import find_damage
+from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin.errors import InputError
+
+_EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
+
+
+class Job(NamedTuple):
+    """One image: where it is, and its name below the output folder."""
+
+    path: Path
+    name: Path
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='an mmdet or mmpretrain config')
+    parser.add_argument('checkpoint', help='a file that training wrote')
+    parser.add_argument('images', nargs='+', help='image files, and folders, which are searched to the bottom')
+    parser.add_argument('--out-dir', default='predictions', help='folder for the results; default predictions')
+    parser.add_argument('--batch-size', type=int, default=1, help='images at once')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='drop detections below this score; default 0.3')
+    parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
+    parser.add_argument('--no-pictures', action='store_true', help='write the JSON file only')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def find_images(inputs: list[str]) -> list[Job]:
+    """The images that `inputs` name, folders in the order of their file names."""
+    jobs = []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            found = sorted(file for file in path.rglob('*') if file.suffix.lower() in _EXTENSIONS)
+            if not found:
+                raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(_EXTENSIONS))})')
+            jobs += [Job(file, file.relative_to(path)) for file in found]
+        elif path.is_file():
+            jobs.append(Job(path, Path(path.name)))
+        else:
+            raise InputError(f'no image or folder at {path}')
+    first: dict[Path, Path] = {}
+    for job in jobs:
+        if first.setdefault(job.name, job.path) != job.path:
+            raise InputError(
+                f'{first[job.name]} and {job.path} would be written to the same picture; predict them in two runs'
+            )
+    return jobs
+
+
+def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
+    """Batches of readable images of one folder each; the others are named on stderr and left out."""
+    batch: list[Job] = []
+    for job in jobs:
+        if damage := find_damage(job.path.read_bytes()):
+            print(f'skipped corrupt image {job.path}: {damage}', file=sys.stderr)
+            continue
+        if batch and (len(batch) == size or batch[0].name.parent != job.name.parent):
+            yield batch
+            batch = []
+        batch.append(job)
+    if batch:
+        yield batch
+
+
+class Detector:
+    """mmdet's inferencer, and its results as COCO records."""
+
+    def __init__(self, cfg: Config, checkpoint: str, args: argparse.Namespace) -> None:
+        from mmdet.apis import DetInferencer
+
+        for step in cfg.test_dataloader.dataset.pipeline:
+            step.pop('skip_corrupt', None)  # the inferencer puts mmdet's loader in the place of ours
+        self.inferencer = DetInferencer(cfg, checkpoint, args.device, show_progress=False)
+        self.threshold = args.score_thr
+        self.classes = self.inferencer.model.dataset_meta['classes']
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+
+    def add(self, batch: list[Job], pictures: Path | None) -> None:
+        """Predict `batch`."""
+        results = self.inferencer(
+            [str(job.path) for job in batch],
+            batch_size=len(batch),
+            pred_score_thr=self.threshold,
+            return_vis=pictures is not None,
+            return_datasamples=True,
+        )
+        for index, (job, sample) in enumerate(zip(batch, results['predictions'], strict=True)):
+            if pictures:
+                mmcv.imwrite(results['visualization'][index][..., ::-1], str(pictures / job.name))
+            height, width = sample.ori_shape
+            image = dict(id=len(self.images) + 1, file_name=str(job.name), width=width, height=height)
+            self.images.append(image)
+            self._add_objects(self.inferencer.pred2dict(sample), image['id'])
+
+    def _add_objects(self, found: dict[str, list], image_id: int) -> None:
+        masks = found.get('masks') or [None] * len(found['labels'])
+        for label, score, (x1, y1, x2, y2), mask in zip(
+            found['labels'], found['scores'], found['bboxes'], masks, strict=True
+        ):
+            if score < self.threshold:
+                continue
+            number = len(self.annotations) + 1
+            record = dict(id=number, image_id=image_id, category_id=label + 1, score=round(score, 4), iscrowd=0)
+            record['bbox'] = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+            record['area'] = round((x2 - x1) * (y2 - y1), 2)
+            if mask is not None:
+                record['segmentation'] = mask
+            self.annotations.append(record)
+
+    def results(self) -> dict[str, list]:
+        """Everything predicted so far."""
+        categories = [dict(id=index + 1, name=name) for index, name in enumerate(self.classes)]
+        return dict(images=self.images, annotations=self.annotations, categories=categories)
+
+
+class Classifier:
+    """mmpretrain's inferencer."""
+
+    def __init__(self, cfg: Config, checkpoint: str, args: argparse.Namespace) -> None:
+        from mmpretrain import ImageClassificationInferencer
+
+        self.inferencer = ImageClassificationInferencer(cfg, checkpoint, args.device)
+        self.records: list[dict] = []
+
+    def add(self, batch: list[Job], pictures: Path | None) -> None:
+        """Predict `batch`."""
+        folder = pictures and pictures / batch[0].name.parent
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        paths = [str(job.path) for job in batch]
+        # The steps of its __call__, which would draw a progress bar for every batch.
+        for data in self.inferencer.preprocess(paths, len(paths)):
+            samples = self.inferencer.forward(data)
+        self.inferencer.visualize(paths, samples, show_dir=folder)
+        for job, found in zip(batch, self.inferencer.postprocess(samples, []), strict=True):
+            label = int(found['pred_label'])
+            name = found.get('pred_class', str(label))
+            self.records.append(
+                {'file_name': str(job.name), 'class': name, 'label': label, 'score': found['pred_score']}
+            )
+
+    def results(self) -> list[dict]:
+        """Everything predicted so far."""
+        return self.records
+
+
+def main() -> None:
+    """Predict."""
+    args = parse_args()
+    if args.batch_size < 1:
+        raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
+    cfg = run_config.load_config(args.config, args.cfg_options)
+    check_checkpoint_file(args.checkpoint)
+    jobs = find_images(args.images)
+    out = Path(args.out_dir)
+    run_config.set_work_dir(cfg, str(out), args.config)
+    predictor: Any = (Detector if cfg.get('default_scope') == 'mmdet' else Classifier)(cfg, args.checkpoint, args)
+    # The inferencers load what fits without a word about the rest.
+    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
+    load_or_refuse(predictor.inferencer.model, checkpoint, strict=True)
+    done = 0
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task('Predicting', total=len(jobs))
+        for batch in batches(jobs, args.batch_size):
+            predictor.add(batch, None if args.no_pictures else out / 'pictures')
+            done += len(batch)
+            bar.update(task, completed=done)
+    if not done:
+        raise InputError('none of the images could be read')
+    (out / 'predictions.json').write_text(json.dumps(predictor.results()))
+    print(f'{done} images, {len(jobs) - done} skipped: {out}/predictions.json')
+    if done < len(jobs):
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    cli.run_tool(main)
