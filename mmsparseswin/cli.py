@@ -69,7 +69,7 @@ def rank() -> int:
 
 
 class OptionsAction(DictAction):
-    """mmengine's ``key=value`` options, with a usage error instead of a traceback for a word without ``=``."""
+    """mmengine's ``key=value`` options; spaces in a path stay, and a word without ``=`` is a usage error."""
 
     def __call__(
         self,
@@ -79,10 +79,17 @@ class OptionsAction(DictAction):
         option_string: str | None = None,
     ) -> None:
         """Add the pairs to those given before."""
-        for value in values or ():
-            if '=' not in value:
-                parser.error(f'{option_string}: {value!r} is not of the form key=value')
-        super().__call__(parser, namespace, values, option_string)
+        plain, spaced = [], {}
+        for pair in values or ():
+            key, equals, value = pair.partition('=')
+            if not equals:
+                parser.error(f'{option_string}: {pair!r} is not of the form key=value')
+            if ' ' in value and value[0] not in '[("\'':
+                spaced[key] = value  # mmengine takes every space out
+            else:
+                plain.append(pair)
+        super().__call__(parser, namespace, plain, option_string)
+        getattr(namespace, self.dest).update(spaced)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ import sys
 from typing import NoReturn
 
 import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
@@ -74,6 +75,8 @@ def main() -> None:
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
     try:
         torchrun([*options, *sys.argv[2:]])
+    except SignalException as stop:  # Ctrl-C, or a cluster's SIGTERM; torchrun has ended the processes
+        sys.exit(128 + stop.sigval)
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
         if first.exitcode < 0:

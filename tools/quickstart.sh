@@ -11,10 +11,10 @@ CONFIG=configs/quickstart/cascade_sparseswin_shapes.py
 DATA=data/shapes
 WORK=work_dirs/quickstart
 
-"$PYTHON" tools/dataset_tools/draw_shapes.py "$DATA"
+"$PYTHON" tools/dataset_tools/draw_shapes.py "$DATA" --images 1000 200 --size 160 --seed 0
 
 # What a training depends on. After a change of it the old results make way, they are not deleted.
-settings=$({ find configs -name '*.py' | LC_ALL=C sort | xargs cat; cat "$DATA"/annotations/*.json; } | cksum)
+settings=$({ find configs/quickstart configs/_base_ -name '*.py' | LC_ALL=C sort | xargs cat; cat "$DATA"/annotations/*.json; } | cksum)
 if [[ -e $WORK && $(cat "$WORK/settings" 2>/dev/null) != "$settings" ]]; then
     mv "$WORK" "$WORK.$(date +%Y%m%d-%H%M%S)"
 fi
@@ -22,7 +22,11 @@ mkdir -p "$WORK"
 echo "$settings" >"$WORK/settings"
 
 if [[ ! -e $WORK/finished ]]; then
-    bash tools/dist_train.sh "$CONFIG" 1 --work-dir "$WORK" --resume --no-validate
+    # Batches of 8: one GPU, or two processes of 4 where there is none (two cores serve two processes better than one).
+    processes=2 batch=4
+    if "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then processes=1 batch=8; fi
+    bash tools/dist_train.sh "$CONFIG" $processes --work-dir "$WORK" --resume --no-validate \
+        --cfg-options train_dataloader.batch_size=$batch
     touch "$WORK/finished"
 fi
 if [[ ! -e $WORK/metrics.json ]]; then

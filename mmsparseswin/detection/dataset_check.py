@@ -1,5 +1,6 @@
 """Finds what is wrong with a COCO data set before a training starts rather than hours into it, or never."""
 
+import inspect
 import json
 import os
 import warnings
@@ -77,7 +78,7 @@ def _dataset_class(dataset: dict[str, Any], cfg: Config) -> type[CocoDataset] | 
         init_default_scope(cfg.get('default_scope', 'mmdet'))
     kind = dataset.get('type')
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    if not isinstance(kind, type) or not issubclass(kind, CocoDataset):
+    if not inspect.isclass(kind) or not issubclass(kind, CocoDataset):
         return None
     # LVIS and others read other keys; a file on a remote store is left to mmengine's file backends.
     is_plain = kind.load_data_list is CocoDataset.load_data_list and isinstance(dataset.get('ann_file'), str)

@@ -1,4 +1,7 @@
-"""Reading pictures without being fooled: OpenCV decodes half a JPEG into a picture with a grey lower half, silently."""
+"""Reading pictures that may be damaged, and saying which and how.
+
+Of half a JPEG OpenCV's imdecode makes nothing, without a reason, and its imread a picture with a grey lower half.
+"""
 
 import io
 import warnings

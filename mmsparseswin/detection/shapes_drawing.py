@@ -1,6 +1,7 @@
 """Draw one picture of the embedded data set: shapes that overlap on a textured ground, and the mask of each.
 
-A class is told by its silhouette alone; colours, textures, light, size and angle are drawn independently of it.
+A class has a silhouette and, as in life, a typical colour and texture that many of its objects wear; others look like
+anything, so that colour alone ends in mistakes. Light, size and angle are drawn independently of the class.
 Shapes are placed from front to back, so the visible part of each is known when it is placed, and painted from back
 to front.
 """
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmsparseswin.detection.shapes_textures import background, colour_apart, photograph, texture
+from mmsparseswin.detection.shapes_textures import TEXTURES, background, colour_apart, photograph, texture
 
 EMPTY_SHARE = 0.05  # pictures without any object
 CROWD_SHARE = 0.06  # pictures with a dense cluster of one class, annotated as one crowd
+TYPICAL_SHARE = 0.65  # objects in the colour and texture of their class
 MIN_VISIBLE = 0.25  # of a shape's own area; below it the shape is left out of the picture, not only of the annotations
 MIN_PIXELS = 16
 SUPERSAMPLING = 4
@@ -44,7 +46,7 @@ def draw_picture(rng: np.random.Generator, long_side: int) -> tuple[np.ndarray, 
 
     Args:
         rng: Everything random about the picture comes from it.
-        long_side: Longer side in pixels. Half of the pictures are square, the others 4:3 or 3:4.
+        long_side: Longer side in pixels. Two thirds of the pictures are square, the others 4:3 or 3:4.
 
     Returns:
         The picture, (H, W, 3) uint8 RGB, and its annotations, the front-most first.
@@ -53,9 +55,9 @@ def draw_picture(rng: np.random.Generator, long_side: int) -> tuple[np.ndarray, 
     height, width = (long_side, short_side) if rng.random() < 0.5 else (short_side, long_side)
     placed = [] if rng.random() < EMPTY_SHARE else _place(rng, height, width)
     canvas = background(rng, height, width)
-    for _, stamps in reversed(placed):
+    for annotation, stamps in reversed(placed):
         for stamp in stamps:
-            _paint(rng, canvas, stamp)
+            _paint(rng, canvas, stamp, annotation.category)
     return photograph(rng, canvas), [annotation for annotation, _ in placed]
 
 
@@ -125,11 +127,16 @@ def _stamp(
     return _Stamp(window, alpha, area)
 
 
-def _paint(rng: np.random.Generator, canvas: np.ndarray, stamp: _Stamp) -> None:
-    """Fill a shape in place, in a colour that stands out from what is under it, at times only a little."""
+def _paint(rng: np.random.Generator, canvas: np.ndarray, stamp: _Stamp, category: int) -> None:
+    """Fill a shape in place: typical of its class, or in any colour that stands out, at times only a little."""
     region = canvas[stamp.window]
-    colour = colour_apart(rng, region.mean((0, 1)), distance=rng.uniform(0.15, 0.75))
-    pattern = texture(rng, region.shape[0], region.shape[1], unit=max(canvas.shape))
+    if rng.random() < TYPICAL_SHARE:
+        kind = TEXTURES[category]
+        colour = (_COLOURS[category] + rng.normal(0, 0.07, 3)).astype(np.float32)
+    else:
+        kind = str(rng.choice(TEXTURES))
+        colour = colour_apart(rng, region.mean((0, 1)), distance=rng.uniform(0.15, 0.75))
+    pattern = texture(rng, region.shape[0], region.shape[1], max(canvas.shape), kind)
     shift = (rng.uniform(-0.2, 0.2) + rng.normal(0, 0.05, 3)).astype(np.float32)
     region += stamp.alpha[..., None] * (colour + pattern[..., None] * shift - region)
 
@@ -176,3 +183,7 @@ _FORMS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     'crescent': _crescent,
 }
 CLASSES = tuple(_FORMS)
+# Typical colours, in the order of the classes: red, blue, orange, green, yellow, violet.
+_COLOURS = np.array(
+    [(0.8, 0.2, 0.2), (0.2, 0.3, 0.8), (0.9, 0.5, 0.15), (0.2, 0.65, 0.3), (0.9, 0.85, 0.3), (0.6, 0.3, 0.75)]
+)

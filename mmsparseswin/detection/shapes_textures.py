@@ -6,7 +6,8 @@ picture is a function of its seed. Lengths are fractions of `unit`, the long sid
 
 import numpy as np
 
-TEXTURES = ('flat', 'gradient', 'stripes', 'checker', 'noise')
+# One for each class, in their order.
+TEXTURES = ('flat', 'stripes', 'checker', 'gradient', 'noise', 'dots')
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> np.ndarray:
@@ -34,9 +35,8 @@ def ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return (x * np.cos(angle) + y * np.sin(angle)) / np.sqrt(2)
 
 
-def texture(rng: np.random.Generator, height: int, width: int, unit: int) -> np.ndarray:
-    """A pattern of one of `TEXTURES`, (height, width), within -1..1."""
-    kind = rng.choice(TEXTURES)
+def texture(rng: np.random.Generator, height: int, width: int, unit: int, kind: str) -> np.ndarray:
+    """A pattern, `kind` one of `TEXTURES`: (height, width), within -1..1."""
     if kind == 'flat':
         return np.zeros((height, width), np.float32)
     if kind == 'gradient':
@@ -46,8 +46,10 @@ def texture(rng: np.random.Generator, height: int, width: int, unit: int) -> np.
     angle, period = rng.uniform(0, 2 * np.pi), unit * rng.uniform(0.035, 0.12)
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     along = np.sin((x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period))
-    if kind == 'checker':
+    if kind in ('checker', 'dots'):
         along = along * np.sin((y * np.cos(angle) - x * np.sin(angle)) * (2 * np.pi / period))
+    if kind == 'dots':
+        along = along - 0.5
     return np.clip(4 * along, -1, 1)  # a steep sine: edges one or two pixels soft
 
 
@@ -62,7 +64,7 @@ def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     unit = max(height, width)
     ground = np.broadcast_to(rng.uniform(0.15, 0.85, 3).astype(np.float32), (height, width, 3)).copy()
     for _ in range(2):
-        ground += texture(rng, height, width, unit)[..., None] * _shift(rng, 0.1)
+        ground += texture(rng, height, width, unit, str(rng.choice(TEXTURES)))[..., None] * _shift(rng, 0.1)
     for cell in (0.4, 0.12, 0.03):
         ground += smooth_noise(rng, height, width, unit * cell)[..., None] * _shift(rng, 0.08)
     for _ in range(rng.integers(2, 8)):
