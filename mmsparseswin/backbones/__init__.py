@@ -2,5 +2,6 @@
 
 from mmsparseswin.backbones.sparse_swin import SparseSwin
 from mmsparseswin.backbones.swin import Swin
+from mmsparseswin.backbones.zoo import create_model, list_models
 
-__all__ = ['SparseSwin', 'Swin']
+__all__ = ['SparseSwin', 'Swin', 'create_model', 'list_models']

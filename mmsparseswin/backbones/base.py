@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -65,6 +67,56 @@ class TokenBackbone(BaseModule):
                 outs.append(self._output(i, tokens, grid))
         return tuple(outs)
 
+    def forward_intermediates(
+        self, x: Tensor, indices: Sequence[int] | None = None, norm: bool = False
+    ) -> list[Tensor]:
+        """The outputs of single blocks; stages after the last of them do not run.
+
+        Args:
+            x: as for :meth:`forward`.
+            indices: blocks, counted through all stages from 0 (negative ones from the end); None for all.
+            norm: apply the norm that follows the last block of the stage.
+
+        Returns:
+            One tensor per index, in the order of ``indices``: maps (B, C, height, width), zero on padding, or tokens
+            (B, T, E) after a token block of SparseSwin.
+
+        Raises:
+            InputError: no such block, or a stage that was built without its norm.
+        """
+        blocks = [(i, block) for i, stage in enumerate(self.stages) for block in stage.blocks]  # type: ignore
+        wanted = list(range(len(blocks)) if indices is None else indices)
+        if not wanted or any(not -len(blocks) <= index < len(blocks) for index in wanted):
+            raise InputError(f'indices {wanted}: name some of the {len(blocks)} blocks, 0 to {len(blocks) - 1}')
+        chosen = [blocks[index] for index in wanted]
+        norms = [getattr(self.stages[i], 'norm', None) or getattr(self, f'norm{i}', None) for i, _ in chosen]
+        if norm and None in norms:
+            stage = chosen[norms.index(None)][0]
+            raise InputError(f"stage {stage} has no norm: build with out_type='featmap', output_norm=True, or norm=False")
+        found: dict[nn.Module, list[Tensor]] = {block: [] for _, block in chosen}
+        grids: dict[nn.Module, Grid] = {}
+
+        def keep(block: nn.Module, args: tuple, out: Any) -> None:
+            if isinstance(out, Tensor):
+                grids[block] = args[1]
+            else:  # a token block: it returns weights too, and runs once per image where valid sizes differ
+                out = out[0]
+            found[block].append(out)
+
+        with ExitStack() as hooks:
+            hooks.enter_context(torch.compiler.set_stance('force_eager'))  # a compiled graph does not run new hooks
+            for block in found:
+                hooks.enter_context(block.register_forward_hook(keep))
+            tokens, grid = self._embed(*split_valid_area(x, self.in_channels))
+            for stage in self.stages[: max(i for i, _ in chosen) + 1]:
+                tokens, grid = stage(tokens, grid)
+        outs = []
+        for (_, block), layer_norm in zip(chosen, norms, strict=True):
+            tokens = torch.cat(found[block])
+            tokens = layer_norm(tokens) if norm and layer_norm is not None else tokens
+            outs.append(grids[block].to_map(tokens) if block in grids else tokens)
+        return outs
+
     def _embed(self, image: Tensor, pixels: Grid) -> tuple[Tensor, Grid]:
         return self.patch_embed(image, pixels)
 
@@ -72,11 +124,11 @@ class TokenBackbone(BaseModule):
         norm = getattr(self, f'norm{index}', None)
         if norm is not None:
             x = norm(x)
-        if grid is not None:
-            x = grid.keep_valid(x)
         if self.out_type == 'featmap':
             assert grid is not None
-            return x.transpose(1, 2).unflatten(2, (grid.height, grid.width)).contiguous()
+            return grid.to_map(x)
+        if grid is not None:
+            x = grid.keep_valid(x)
         if self.out_type == 'raw':
             return x
         if grid is None or grid.valid is None:

@@ -26,6 +26,10 @@ class Grid(NamedTuple):
         """Zero the tokens of ``x`` (B, height * width, C) that show padding."""
         return x if self.valid is None else x * self.mask(x.device).flatten(1)[:, :, None]
 
+    def to_map(self, x: Tensor) -> Tensor:
+        """Tokens (B, height * width, C) -> map (B, C, height, width), zero on padding."""
+        return self.keep_valid(x).transpose(1, 2).unflatten(2, (self.height, self.width)).contiguous()
+
     def mask(self, device: torch.device) -> Tensor:
         """(B, height, width) bool, True where the image is. Only where ``valid`` is known."""
         assert self.valid is not None
