@@ -162,8 +162,7 @@ def attention_received(record: Attention) -> Tensor:
         InputError: no window attention.
     """
     tokens, weights = _image_windows(record)
-    from_image = (tokens < record.grid.height * record.grid.width)[:, :, None]
-    return _onto_image((weights * from_image).sum(-2).flatten(2), tokens.flatten(), record.grid)
+    return _onto_image(weights.sum(-2).flatten(2), tokens.flatten(), record.grid)
 
 
 def rollout(records: Sequence[Attention], stage: int) -> Tensor:
@@ -198,22 +197,24 @@ def rollout(records: Sequence[Attention], stage: int) -> Tensor:
 
 
 def _image_windows(record: Attention) -> tuple[Tensor, Tensor]:
-    """The token of each slot (windows, area), N on padding, and weights (B, heads, windows, area, area) of image tokens.
+    """The token of each slot (windows, area), N on padding; and weights (B, heads, windows, area, area).
 
-    Weights to padding and between regions are 0 (in the raw ones e**-100 is left of them) and rows sum to 1.
+    Weights from or to padding and between regions are 0 (of the latter e**-100 is left in the raw ones); the rows of
+    image tokens sum to 1.
     """
     if record.window is None:
         raise InputError(f'attention of kind {record.kind!r} has no windows to put together: use record.weights')
     area, weights = record.window[0] * record.window[1], record.weights
     plan = window_plan(record.grid, record.window, record.shift > 0, weights.device)
     tokens = plan.gather.view(-1, area)[plan.order]
-    seen = (tokens < record.grid.height * record.grid.width)[:, None].repeat(1, area, 1)
+    inside = tokens < record.grid.height * record.grid.width
+    seen = inside[:, :, None] & inside[:, None]
     if plan.mask is not None:  # of the last windows of the plan
         masks = plan.mask.new_zeros(len(tokens), area, area)
         masks[-len(plan.mask) :] = plan.mask
         seen &= masks[plan.order] == 0
     weights = weights.unflatten(0, (-1, len(tokens))).transpose(1, 2) * seen
-    return tokens, weights / weights.sum(-1, keepdim=True)
+    return tokens, weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def _dense(tokens: Tensor, weights: Tensor, grid: Grid) -> Tensor:

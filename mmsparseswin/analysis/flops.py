@@ -51,13 +51,15 @@ _FVCORE_EXTRA: dict[Any, Callable[[tuple, Any], int]] = {
 }
 
 # Operators that move, make or convert numbers and do no arithmetic on them; views are recognised by their schema.
-_MOVES = frozenset(
-    '_local_scalar_dense _to_copy _unsafe_index _unsafe_view alias arange cat clone constant_pad_nd copy_ empty '
-    'empty_like empty_strided eye fill_ flip full full_like gather index index_put_ index_select is_same_size '
-    'lift_fresh masked_select new_empty new_full new_ones new_zeros nonzero ones ones_like rand randn randperm '
-    'reflection_pad2d repeat resize_ roll scalar_tensor set_ slice_scatter stack tril triu where zero_ zeros zeros_like'
-    .split()
-)
+# fmt: off
+_MOVES = frozenset((
+    '_to_copy', '_unsafe_index', '_unsafe_view', 'arange', 'cat', 'clone', 'constant_pad_nd', 'copy_', 'empty',
+    'empty_like', 'eye', 'fill_', 'flip', 'full', 'full_like', 'gather', 'index', 'index_put', 'index_put_',
+    'index_select', 'lift_fresh', 'masked_select', 'new_empty', 'new_full', 'new_ones', 'new_zeros', 'ones',
+    'ones_like', 'pixel_shuffle', 'rand', 'randn', 'reflection_pad2d', 'repeat', 'resize_', 'roll', 'scalar_tensor',
+    'slice_scatter', 'stack', 'where', 'zero_', 'zeros', 'zeros_like',
+))
+# fmt: on
 
 
 @dataclass
@@ -99,8 +101,8 @@ class Report:
     Attributes:
         modules: path -> cost, parents before children; '' is the model.
         counted: operators in the MACs.
-        uncounted: operators that compute something that is not in the MACs.
-        moved: operators that only move numbers (gathers, copies, padding): 0 MACs by definition.
+        uncounted: operators that compute numbers and are not in the MACs; arithmetic on indices and masks is left out.
+        moved: operators that only move or make numbers (gathers, copies, padding): 0 MACs by definition.
         compiled: modules of ``mmcv.ops``; of their compiled code only the calls back into PyTorch are seen.
     """
 
@@ -213,7 +215,7 @@ class _Counter(TorchDispatchMode):
             self.report.counted[name] += 1
             macs = formula(*args, **kwargs, out_val=out) // 2
             activations = _activations(name, args, out)
-        elif not func.is_view:
+        elif not func.is_view and _is_float(out):
             (self.report.moved if name in _MOVES else self.report.uncounted)[name] += 1
         extra = _FVCORE_EXTRA[op](args, out) if op in _FVCORE_EXTRA else 0
         if macs or extra:
@@ -223,6 +225,12 @@ class _Counter(TorchDispatchMode):
                     cost.macs += macs
                     cost.activations += activations
                     cost.extra += extra
+
+
+def _is_float(out: Any) -> bool:
+    """Whether an operator puts out numbers rather than indices, masks or nothing."""
+    first = out[0] if isinstance(out, (tuple, list)) and out else out
+    return isinstance(first, Tensor) and first.is_floating_point()
 
 
 def _activations(name: str, args: tuple, out: Any) -> int:

@@ -82,7 +82,7 @@ class TokenBackbone(BaseModule):
             (B, T, E) after a token block of SparseSwin.
 
         Raises:
-            InputError: no such block, or a stage that was built without its norm.
+            InputError: no such block, or a stage that was built without a norm.
         """
         blocks = [(i, block) for i, stage in enumerate(self.stages) for block in stage.blocks]  # type: ignore
         wanted = list(range(len(blocks)) if indices is None else indices)
@@ -91,8 +91,8 @@ class TokenBackbone(BaseModule):
         chosen = [blocks[index] for index in wanted]
         norms = [getattr(self.stages[i], 'norm', None) or getattr(self, f'norm{i}', None) for i, _ in chosen]
         if norm and None in norms:
-            stage = chosen[norms.index(None)][0]
-            raise InputError(f"stage {stage} has no norm: build with out_type='featmap', output_norm=True, or norm=False")
+            bare = chosen[norms.index(None)][0]
+            raise InputError(f"stage {bare} has no norm: build with out_type='featmap', or take norm=False")
         found: dict[nn.Module, list[Tensor]] = {block: [] for _, block in chosen}
         grids: dict[nn.Module, Grid] = {}
 
