@@ -98,7 +98,10 @@ def _download(url: str) -> Path:
         cached.unlink(missing_ok=True)  # a web page: the next run must not take it from the cache
         raise
     except (OSError, ValueError, RuntimeError) as e:
-        raise InputError(f'{url} could not be downloaded to {cached}: {e}') from e
+        raise InputError(
+            f'{url} could not be downloaded: {e}. Fetch it elsewhere and put it at {cached}, name another file '
+            '(--cfg-options model.backbone.init_cfg.checkpoint=FILE), or start at random (model.backbone.init_cfg=None)'
+        ) from e
     return cached
 
 

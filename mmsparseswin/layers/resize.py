@@ -10,16 +10,15 @@ from torch import Tensor
 @lru_cache(maxsize=1024)
 def _matrix(source: int, target: int) -> Tensor:
     if source == target:
-        return torch.eye(source)
-    eye = torch.eye(source)[None, None]  # each row is a unit impulse along the width
+        return torch.eye(source, device='cpu')
+    eye = torch.eye(source, device='cpu')[None, None]  # each row is a unit impulse along the width
     return F.interpolate(eye, (source, target), mode='bicubic', antialias=target < source)[0, 0].t().contiguous()
 
 
 @torch.compiler.assume_constant_result
 def resize_matrix(source: int, target: int) -> Tensor:
     """(target, source) bicubic interpolation along one axis, anti-aliased where it shrinks; each row sums to 1."""
-    with torch.device('cpu'):
-        return _matrix(source, target)
+    return _matrix(source, target)
 
 
 def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:

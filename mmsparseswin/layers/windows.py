@@ -39,13 +39,23 @@ def window_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch.
     An image that is smaller than the grid (``grid.valid``) gets the very windows it would get alone, so that padding it
     to the size of its batch changes nothing. An axis that one window covers is not shifted.
     """
-    with torch.device('cpu'):  # index arithmetic, whatever device modules are being built on
-        return _cached_plan(grid, window, shift, device)
+    return _cached_plan(grid, window, shift, device)
 
 
 # 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
 @lru_cache(maxsize=256)
 def _cached_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch.device) -> WindowPlan:
+    with torch.device('cpu'):  # index arithmetic, whatever device is the default
+        plan = _make_plan(grid, window, shift)
+    return plan._replace(
+        gather=plan.gather.to(device),
+        inverse=plan.inverse.to(device),
+        mask=None if plan.mask is None else plan.mask.to(device),
+        order=plan.order.to(device),
+    )
+
+
+def _make_plan(grid: Grid, window: tuple[int, int], shift: bool) -> WindowPlan:
     cells = grid.height * grid.width
     sizes = grid.valid or ((grid.height, grid.width),)
     zero_row = len(sizes) * cells
@@ -69,10 +79,10 @@ def _cached_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch
     inverse = torch.zeros(zero_row + 1, dtype=torch.long)
     inverse[gather] = torch.arange(gather.numel())
     return WindowPlan(
-        gather.to(device),
-        inverse[:-1].to(device),
-        None if mask is None else mask.to(device),
-        torch.argsort(order).to(device),
+        gather,
+        inverse[:-1],
+        mask,
+        torch.argsort(order),
         bool((gather == zero_row).any()),
         grid.valid is not None,
     )

@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,8 @@ def test_swinvit_as_its_authors_counted_it_with_fvcore(device):
     assert (total.macs, total.flops) == (240_946_944, 481_893_888)
 
 
-# Spec swin_systems.md, 3.1: arch, image, E, depths, windows, parameters, GMAC.
+# Spec swin_systems.md, 3.1: arch, image, E, depths, windows, parameters, GMAC. It has 9.41 for S3-S, where its own
+# formula, and timm's model counted here, give 9.4047.
 ZOO = [
     ('tiny', 224, 96, (2, 2, 6, 2), (7, 7, 7, 7), 28_288_354, 4.49),
     ('small', 224, 96, (2, 2, 18, 2), (7, 7, 7, 7), 49_606_258, 8.74),
@@ -83,7 +85,7 @@ ZOO = [
     ('large', 224, 192, (2, 2, 18, 2), (7, 7, 7, 7), 196_532_476, 34.48),
     ('large', 384, 192, (2, 2, 18, 2), (12, 12, 12, 12), 196_735_516, 103.92),
     ('s3-tiny', 224, 96, (2, 2, 6, 2), (7, 7, 14, 7), 28_328_674, 4.62),
-    ('s3-small', 224, 96, (2, 2, 18, 2), (14, 14, 14, 7), 49_737_298, 9.41),
+    ('s3-small', 224, 96, (2, 2, 18, 2), (14, 14, 14, 7), 49_737_298, 9.40),
     ('s3-base', 224, 96, (2, 2, 30, 2), (7, 7, 14, 7), 71_125_762, 13.66),
 ]
 
@@ -214,10 +216,11 @@ def test_an_error_in_the_model_leaves_no_hook_behind():
 def test_mmengines_traced_counter_agrees():
     from mmpretrain.models import ResNet, SwinTransformer
 
-    swin = SwinTransformer(dict(embed_dims=12, depths=[2, 2, 1, 1], num_heads=[1, 2, 3, 4]), window_size=3)
+    swin = SwinTransformer(dict(embed_dims=12, depths=[2, 2, 1, 1], num_heads=[1, 2, 3, 4]), window_size=2)
     for model in (ResNet(18, base_channels=8, stem_channels=8), swin):
         x = torch.zeros(1, 3, 75, 53)
-        total = count_flops(model.eval(), x).total
+        model.eval()
+        total = count_flops(model, x).total
         peers = FlopAnalyzer(model, x), ActivationAnalyzer(model, x)
         for peer in peers:
             peer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -228,14 +231,14 @@ def test_mmengines_traced_counter_agrees():
 def get_flops(monkeypatch, capsys):
     """Runs the tool in this process."""
     main = runpy.run_path(str(TOOL))['main']
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())  # the tool sets a scope for its whole process
 
     def call(*args):
         monkeypatch.setattr(sys, 'argv', ['get_flops.py', *map(str, args)])
         main()
         return capsys.readouterr().out
 
-    yield call
-    DefaultScope._instance_dict.clear()
+    return call
 
 
 def test_resnet_50_of_mmdet_at_224(get_flops, tmp_path):
@@ -266,6 +269,8 @@ def test_a_cascade_with_masks_on_as_many_boxes_as_configured(get_flops, tmp_path
     assert found['total']['macs'] == sum(modules[part]['macs'] for part in parts)
     assert found['total']['params'] == sum(modules[part]['params'] for part in parts)
     assert found['compiled']['mmcv.ops.RoIAlign'] > 0
+    with pytest.raises(InputError, match='use --device cpu'):
+        get_flops(config, '--device', 'meta')
 
 
 def test_the_table_of_a_named_classifier(get_flops):
@@ -274,7 +279,7 @@ def test_the_table_of_a_named_classifier(get_flops):
     assert '1,296,394 activations' in out
     assert '1 x 3 x 32 x 32' in out
     rows = {line.split()[0]: line.split() for line in get_flops('sparseswin-tiny', '--shape', 224).splitlines() if line}
-    assert rows['model'][1:] == ['ImageClassifier', '20.750', 'M', '4.396', 'G', '8.793', 'G', '14.821', 'M']
+    assert rows['model'][1:] == ['ImageClassifier', '20.750', 'M', '4.396', 'G', '8.793', 'G', '16.854', 'M']
     assert rows['stages.3'][1] == 'SparseStage'
     assert 'native_layer_norm' in ' '.join(rows['not'])
 

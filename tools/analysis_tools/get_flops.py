@@ -103,10 +103,13 @@ def let_boxes_pass(node: Any) -> None:
 
 
 def _open(node: Any) -> None:
-    opened = {'score_thr': -1.0, 'iou_threshold': 1.0, 'min_bbox_size': -1}
-    for key, value in node.items() if isinstance(node, dict) else ():
-        if key in opened:
-            node[key] = opened[key]
+    """Only where boxes are suppressed: mask-based detectors (SOLO) have no limit before their masks are computed."""
+    if not isinstance(node, dict):
+        return
+    if 'iou_threshold' in (node.get('nms') or {}):
+        node['nms'].iou_threshold = 1.0
+        node.update({key: -1 for key in ('score_thr', 'min_bbox_size') if key in node})
+    for value in node.values():
         _open(value)
 
 
