@@ -61,6 +61,8 @@ _MOVES = frozenset((
 ))
 # fmt: on
 
+_CONTAINERS = {'ModuleList', 'ModuleDict'}
+
 
 @dataclass
 class Cost:
@@ -124,9 +126,6 @@ class Report:
             for path, cost in self.modules.items()
             if not path or (cost.level <= depth and (cost.params or cost.macs) and cost.kind not in _CONTAINERS)
         }
-
-
-_CONTAINERS = {'ModuleList', 'ModuleDict'}
 
 
 def count_flops(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:

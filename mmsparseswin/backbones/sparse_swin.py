@@ -18,6 +18,12 @@ from mmsparseswin.layers.sparta import (
 )
 from mmsparseswin.registry import MODELS, ROOT_MODELS
 
+# fmt: off
+_SWIN_T: dict[str, Any] = dict(embed_dims=96,  depths=(2, 2, 6),  num_heads=(3, 6, 12), drop_path_rate=0.2)
+_SWIN_S: dict[str, Any] = dict(embed_dims=96,  depths=(2, 2, 18), num_heads=(3, 6, 12), drop_path_rate=0.3)
+_SWIN_B: dict[str, Any] = dict(embed_dims=128, depths=(2, 2, 18), num_heads=(4, 8, 16), drop_path_rate=0.5)
+# fmt: on
+
 TOKEN_TO_MAP = ('cross_attention', 'mlp')
 
 
@@ -31,7 +37,7 @@ class SparseSwin(Swin):
     returns them.
 
     Args:
-        arch: a name of ``arch_zoo`` (all published ones stand on Swin-T), or a dict with 'embed_dims', three 'depths'
+        arch: a name of ``arch_zoo``, or a dict with 'embed_dims', three 'depths'
             and 'num_heads', 'num_tokens', 'token_dims', and any other key found there.
         token_resize: 'weight', 'feature' or 'tile', see :class:`mmsparseswin.layers.sparta.SparseStage`.
         token_to_map: 'cross_attention' (ours: image queries, token keys) or 'mlp' (published, blind to the image).
@@ -45,9 +51,13 @@ class SparseSwin(Swin):
 
     # fmt: off
     arch_zoo: dict[str, dict[str, Any]] = {
-        name: dict(embed_dims=96, depths=(2, 2, 6), num_heads=(3, 6, 12), drop_path_rate=0.2,
-                   num_tokens=tokens, token_dims=dims)
-        for name, tokens, dims in (('tiny', 49, 512), ('small', 64, 768), ('base', 81, 1024))
+        # Published: every size stands on stages 1-3 of Swin-T (spec A4).
+        'tiny':       dict(_SWIN_T, num_tokens=49, token_dims=512),
+        'small':      dict(_SWIN_T, num_tokens=64, token_dims=768),
+        'base':       dict(_SWIN_T, num_tokens=81, token_dims=1024),
+        # Ours: on Swin-S and Swin-B, names that the published code has and refuses.
+        'swin-small': dict(_SWIN_S, num_tokens=64, token_dims=768),
+        'swin-base':  dict(_SWIN_B, num_tokens=81, token_dims=1024),
     }
     # fmt: on
     arch_required = (*Swin.arch_required, 'num_tokens', 'token_dims')

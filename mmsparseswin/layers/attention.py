@@ -103,7 +103,8 @@ class WindowAttention(nn.Module):
         if plan.mask is not None:
             # Windows and heads share one axis, so that the mask broadcasts over the batch.
             q, k, v = qkv[:, :, windows - seam :].flatten(2, 3)  # (B, seam windows * heads, area, d)
-            masked = (bias + plan.mask[:, None]).flatten(0, 1)  # (seam windows * heads, area, area)
+            # 4-D, as the fused kernels ask for: (1, seam windows * heads, area, area)
+            masked = (bias + plan.mask[:, None]).flatten(0, 1)[None]
             out, weight = attend(q, k, v, masked, dropout, need_weights)
             outs.append(out.unflatten(1, (seam, heads)))
             weights.append(weight)

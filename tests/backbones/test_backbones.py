@@ -49,6 +49,16 @@ def test_published_parameter_counts(model, expected):
         assert parameters(model()) == expected
 
 
+@pytest.mark.parametrize(('arch', 'swin'), [('swin-small', 'small'), ('swin-base', 'base')])
+def test_tokens_on_larger_swins_share_their_first_three_stages(arch, swin):
+    with torch.device('meta'):
+        sparse, full = SparseSwin(arch).state_dict(), Swin(swin).state_dict()
+    shared = [n for n in full if not n.startswith(('stages.3', 'norm3'))]
+    assert len(shared) > 250
+    assert all(sparse[n].shape == full[n].shape for n in shared)
+    assert sparse['stages.3.downsample.reduction.weight'].shape == full['stages.3.downsample.reduction.weight'].shape
+
+
 @every_backbone
 @pytest.mark.parametrize('size', [(64, 64), (31, 47), (101, 150)])
 def test_maps_have_their_strides_at_any_size(build, size):

@@ -30,9 +30,11 @@ def build(converted):
 
 
 def worst(got, expected):
-    """Largest difference, relative to the largest value."""
+    """Largest difference, relative to the largest value; printed for docs/weights.md (pytest -s)."""
     assert got.shape == expected.shape
-    return float((got - expected).abs().max() / expected.abs().max())
+    difference = float((got - expected).abs().max() / expected.abs().max())
+    print(f'largest difference {difference:.1e}')
+    return difference
 
 
 def timm_swin(**options):

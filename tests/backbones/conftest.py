@@ -1,6 +1,0 @@
-"""The oracles of tests/checkpoints are oracles of the backbones too."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'checkpoints'))
