@@ -4,4 +4,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 setup_env dev
 cd "$ROOT"
+# Cores may be shared: waiting threads sleep instead of spinning, which costs little alone and much less in company.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 exec "$PYTHON" -m pytest "$@"

@@ -144,3 +144,5 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)  # 2 processes x 4 images
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(max_keep_ckpts=2))
+# Each process has batch norm statistics of its own: without this the saved model is not the one that was validated.
+custom_hooks = [dict(type='SyncBuffersHook')]

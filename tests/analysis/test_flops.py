@@ -142,7 +142,7 @@ def test_what_is_not_counted_is_named_and_gathers_cost_nothing():
     report = count(classifier(Swin, 10, 'cpu', arch='cifar'), 32, 32, device='cpu')
     assert report.uncounted['native_layer_norm'] == 28
     assert report.uncounted['gelu'] == 12
-    assert any('softmax' in name for name in report.uncounted)
+    assert report.uncounted['add'] > 0
     # Two permutations and one bias table for each of 12 blocks.
     assert report.moved['index_select'] == 36
     assert not {*report.counted} & {*report.uncounted, *report.moved}
