@@ -1,6 +1,6 @@
 """SparseSwin, STViT-R and Swin backbones for mmdet and mmpretrain."""
 
-from mmsparseswin.backbones import SparseSwin, Swin, create_model, list_models
+from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
 
 __version__ = '0.1.0'
-__all__ = ['SparseSwin', 'Swin', '__version__', 'create_model', 'list_models']
+__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'list_models']

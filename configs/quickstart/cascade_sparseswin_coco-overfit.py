@@ -34,7 +34,7 @@ train_dataloader = dict(
     # 25 passes over the images are one epoch.
     dataset=dict(type='RepeatDataset', times=25, dataset=dict(**dataset, pipeline=train_pipeline), _delete_=True),
 )
-val_dataloader = dict(batch_size=2, dataset=dict(_delete_=True, **dataset, test_mode=True, pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(_delete_=True, **dataset, test_mode=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + ann_file)
 test_evaluator = val_evaluator

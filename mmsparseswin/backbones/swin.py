@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmsparseswin.backbones.base import OUT_TYPES, TokenBackbone, pick, pick_arch, pick_stages, reject_unknown
@@ -12,7 +11,7 @@ from mmsparseswin.errors import InputError
 from mmsparseswin.layers.blocks import SwinBlock, SwinStage
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.patches import PatchEmbed, PatchMerging
-from mmsparseswin.layers.resize import resize_map
+from mmsparseswin.layers.resize import resize_positions
 from mmsparseswin.registry import MODELS, ROOT_MODELS
 
 
@@ -128,7 +127,7 @@ class Swin(TokenBackbone):
         dims, patch, eps = s['embed_dims'], s['patch_size'], s['norm_eps']
         height, width = (s['img_size'],) * 2 if isinstance(s['img_size'], int) else s['img_size']
         self.pixels = Grid(height, width)  # the size the tables are built for
-        self.patch_embed = PatchEmbed(self.in_channels, dims, patch, eps)
+        self.patch_embed = self._make_patch_embed()
         self.drop_after_pos = nn.Dropout(self.drop_rate)
         self.absolute_pos_embed = None
         if use_abs_pos_embed:
@@ -142,34 +141,49 @@ class Swin(TokenBackbone):
         ]
         self._finish(stage_dims, [patch * 2**i for i in range(len(stage_dims))], norms)
 
+    def _make_patch_embed(self) -> nn.Module:
+        s = self.settings
+        return PatchEmbed(self.in_channels, s['embed_dims'], s['patch_size'], s['norm_eps'])
+
     def _has_norm(self, stage: int, output_norm: bool) -> bool:
         return output_norm
 
     def _make_stage(self, i: int) -> nn.Module:
         s = self.settings
-        dims, heads = s['embed_dims'] * 2**i, s['num_heads'][i]
+        dims, heads = self._widths(i)
         if dims % heads:
             raise InputError(f'stage {i}: {dims} channels do not divide into num_heads={heads}')
-        grid = self.pixels.coarser(s['patch_size'] * 2**i)
-        size = s['window_size'] if isinstance(s['window_size'], int) else s['window_size'][i]
-        size = min(size, grid.height, grid.width)
+        options = {
+            'mlp_ratio': s['mlp_ratio'],
+            'qkv_bias': self.qkv_bias,
+            'drop': self.drop_rate,
+            'attn_drop': self.attn_drop_rate,
+            'norm_eps': s['norm_eps'],
+        }
         rates = self._drop_path_rates()[sum(self.depths[:i]) :]
-        blocks: list[nn.Module] = [
-            SwinBlock(
-                dims,
-                heads,
-                (size, size),
-                shift=j % 2 == 1,
-                mlp_ratio=s['mlp_ratio'],
-                qkv_bias=self.qkv_bias,
-                drop=self.drop_rate,
-                attn_drop=self.attn_drop_rate,
-                drop_path=rates[j],
-                norm_eps=s['norm_eps'],
-            )
-            for j in range(self.depths[i])
-        ]
-        return SwinStage(blocks, PatchMerging(dims // 2, dims, s['norm_eps']) if i else None)
+        blocks = [self._make_block(i, j, options | {'drop_path': rates[j]}) for j in range(self.depths[i])]
+        return self._join(i, blocks, PatchMerging(dims // 2, dims, s['norm_eps']) if i else None)
+
+    def _make_block(self, i: int, j: int, options: dict[str, Any]) -> nn.Module:
+        """Block ``j`` of stage ``i``."""
+        window = (self._window(i),) * 2
+        return SwinBlock(*self._widths(i), window, shift=j % 2 == 1, **options)
+
+    def _join(self, i: int, blocks: list[nn.Module], downsample: nn.Module | None) -> nn.Module:
+        """Stage ``i`` of these blocks."""
+        return SwinStage(blocks, downsample)
+
+    def _widths(self, i: int) -> tuple[int, int]:
+        """Channels and heads of stage ``i``."""
+        return self.settings['embed_dims'] * 2**i, self.settings['num_heads'][i]
+
+    def _grid(self, i: int) -> Grid:
+        """The grid of stage ``i`` at the size the tables are built for."""
+        return self.pixels.coarser(self.settings['patch_size'] * 2**i)
+
+    def _window(self, i: int) -> int:
+        sizes, grid = self.settings['window_size'], self._grid(i)
+        return min(sizes if isinstance(sizes, int) else sizes[i], grid.height, grid.width)
 
     def _drop_path_rates(self) -> list[float]:
         return linear_rates(self.settings['drop_path_rate'], sum(self.depths))
@@ -177,18 +191,9 @@ class Swin(TokenBackbone):
     def _embed(self, image: Tensor, pixels: Grid) -> tuple[Tensor, Grid]:
         x, grid = self.patch_embed(image, pixels)
         if self.absolute_pos_embed is not None:
-            x = x + self._position_at(grid)
+            built = self.pixels.coarser(self.settings['patch_size'])
+            x = x + resize_positions(self.absolute_pos_embed, (built.height, built.width), grid)
         return self.drop_after_pos(x), grid
-
-    def _position_at(self, grid: Grid) -> Tensor:
-        """The position embedding at ``grid``: (1, N, C), or one per image (B, N, C) where valid areas differ."""
-        assert self.absolute_pos_embed is not None
-        built = self.pixels.coarser(self.settings['patch_size'])
-        table = self.absolute_pos_embed.transpose(1, 2).unflatten(2, (built.height, built.width))
-        if grid.valid is None:
-            return resize_map(table, (grid.height, grid.width)).flatten(2).transpose(1, 2)
-        maps = [F.pad(resize_map(table, (h, w)), (0, grid.width - w, 0, grid.height - h)) for h, w in grid.valid]
-        return torch.cat(maps).flatten(2).transpose(1, 2)
 
 
 def linear_rates(last: float, count: int) -> list[float]:

@@ -51,6 +51,11 @@ def is_sparse(names: Collection[str]) -> bool:
     return 'stages.3.lin_t.weight' in names
 
 
+def is_semantic(names: Collection[str]) -> bool:
+    """Whether names of ours are STViT-R's."""
+    return 'stages.2.blocks.1.attn.kv.weight' in names
+
+
 def block_counts(names: Collection[str]) -> dict[int, int]:
     """Stage -> number of its blocks."""
     last: dict[int, int] = {}
@@ -75,17 +80,20 @@ def read_architecture(tensors: Mapping[str, Tensor]) -> Architecture:
     tables = [_get(tensors, f'stages.{i}.blocks.0.attn.relative_position_bias_table', 2) for i in stages]
     depths, heads = tuple(counts[i] for i in stages), tuple(int(t.shape[1]) for t in tables)
     windows = tuple(_window(i, table.shape[0]) for i, table in enumerate(tables))
-    dims, channels, patch, _ = _get(tensors, 'patch_embed.proj.weight', 4).shape
+    semantic = is_semantic(tensors)
+    if semantic:
+        half, channels, _, _ = _get(tensors, 'patch_embed.conv1.weight', 4).shape
+        dims, patch = 2 * half, 4
+    else:
+        dims, channels, patch, _ = _get(tensors, 'patch_embed.proj.weight', 4).shape
     ratio = _get(tensors, 'stages.0.blocks.0.mlp.fc1.weight', 2).shape[0] / dims
     qkv_bias = 'stages.0.blocks.0.attn.qkv.bias' in tensors
     norms = tuple(sorted(int(m[1]) for name in tensors if (m := re.fullmatch(r'norm(\d)\.weight', name))))
 
     sizes = {'embed_dims': dims, 'depths': depths, 'num_heads': heads}
-    shapes = {
-        'patch_embed.proj.weight': (dims, channels, patch, patch),
-        'patch_embed.proj.bias': (dims,),
-        **_norm('patch_embed.norm', dims),
-    }
+    shapes = _linear('patch_embed.proj', dims, channels, patch, patch) | _norm('patch_embed.norm', dims)
+    if semantic:
+        shapes = _stem(tensors, dims, channels)
     for i in stages:
         shapes |= _stage(i, dims * 2**i, depths[i], heads[i], windows[i], ratio, qkv_bias)
     for i in norms:
@@ -98,6 +106,9 @@ def read_architecture(tensors: Mapping[str, Tensor]) -> Architecture:
         arch = _SWIN_ARCHS.get((dims, depths, heads, windows)) or _SWIN_ARCHS.get((dims, depths, heads, None)) or sizes
         cfg = {'img_size': max(patch * 2**i * windows[i] for i in stages)}
         notes = [f'img_size {cfg["img_size"]}: not in the file, the smallest that clips no window']
+        if semantic:
+            shapes = _with_semantic_tokens(tensors, shapes, depths[2], heads[2])
+            cfg |= _semantic_options(tensors)
         out_indices = norms or (stages[-1],)
         width = dims * 2 ** out_indices[-1]
     if 'absolute_pos_embed' in tensors:
@@ -117,7 +128,7 @@ def read_architecture(tensors: Mapping[str, Tensor]) -> Architecture:
     cfg['out_indices'] = out_indices
     if not norms and cfg.get('out_type') != 'avg_featmap':
         cfg['output_norm'] = False
-    kind = 'mmsparseswin.SparseSwin' if sparse else 'mmsparseswin.Swin'
+    kind = 'mmsparseswin.' + ('SparseSwin' if sparse else 'STViTR' if semantic else 'Swin')
     return Architecture({'type': kind, 'arch': arch, **cfg}, width, shapes, notes)
 
 
@@ -167,6 +178,57 @@ def _read_tokens(
         return _SPARSE_ARCHS[num_tokens, token_dims], cfg, out_width
     tokens = {'num_tokens': num_tokens, 'token_dims': token_dims, 'token_heads': _TOKEN_HEADS, 'token_depth': depth}
     return {**sizes, **tokens}, cfg, out_width
+
+
+def _semantic_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The options of STViT-R that leave a trace."""
+    options: dict[str, Any] = {}
+    if 'stages.2.blocks.2.global_tokens' in tensors:
+        options['use_global'] = True
+    if 'stages.2.blocks.1.conv_pos.weight' in tensors:
+        options['use_conv_pos'] = True
+    if 'stages.2.blocks.1.pool.logit.weight' in tensors:
+        options['pooling'] = 'learned'
+    table = tensors.get('stages.2.blocks.3.attn.relative_position_bias_table')
+    if table is not None:
+        options |= {'relative_pos': True, 'tokens_per_window': (math.isqrt(table.shape[0]) + 1) // 2}
+    return options
+
+
+def _stem(tensors: Mapping[str, Tensor], dims: int, channels: int) -> Shapes:
+    shapes: Shapes = {}
+    for i, shape in ((1, (dims // 2, channels, 3, 3)), (2, (dims, dims // 2, 3, 3))):
+        bn = f'patch_embed.bn{i}'
+        shapes |= {f'patch_embed.conv{i}.weight': shape, **_norm(bn, shape[0])}
+        shapes |= {f'{bn}.running_mean': shape[:1], f'{bn}.running_var': shape[:1]}
+        if f'{bn}.num_batches_tracked' in tensors:  # old files lack it, and so may a state dict
+            shapes[f'{bn}.num_batches_tracked'] = ()
+    return shapes
+
+
+def _with_semantic_tokens(tensors: Mapping[str, Tensor], shapes: Shapes, depth: int, heads: int) -> Shapes:
+    """``shapes`` of a Swin with five of six blocks of stage 3 replaced by blocks of semantic tokens."""
+    result = dict(shapes)
+    for j in (j for j in range(depth) if j % 6):
+        name = f'stages.2.blocks.{j}'
+        del result[f'{name}.attn.relative_position_bias_table']
+        for kind in ('weight', 'bias'):
+            if (qkv := result.pop(f'{name}.attn.qkv.{kind}', None)) is not None:
+                width = qkv[0] // 3
+                result |= {f'{name}.attn.q.{kind}': (width, *qkv[1:]), f'{name}.attn.kv.{kind}': (2 * width, *qkv[1:])}
+        width = result[f'{name}.norm1.weight'][0]
+        result |= {f'{name}.layer_scale_1': (width,), f'{name}.layer_scale_2': (width,)}
+        if f'{name}.conv_pos.weight' in tensors and j % 6 == 1:
+            result |= _linear(f'{name}.conv_pos', width, 1, 3, 3)
+        if f'{name}.pool.logit.weight' in tensors and j % 6 == 1:
+            result |= _linear(f'{name}.pool.conv', width, 1, 3, 3) | _norm(f'{name}.pool.norm', width)
+            result[f'{name}.pool.logit.weight'] = (1, width)
+        # Sizes that depend on the raster: as they are.
+        if (table := tensors.get(f'{name}.attn.relative_position_bias_table')) is not None and j % 6 in (3, 4):
+            result[f'{name}.attn.relative_position_bias_table'] = (table.shape[0], heads)
+        if (tokens := tensors.get(f'{name}.global_tokens')) is not None and j == 2:
+            result[f'{name}.global_tokens'] = (1, tokens.shape[1], width)
+    return result
 
 
 def _get(tensors: Mapping[str, Tensor], name: str, axes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Other people's Swin and SparseSwin weights -> a config of ours and a state dict that fits it exactly."""
+"""Other people's Swin, SparseSwin and STViT-R weights -> a config of ours and a state dict that fits it exactly."""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmsparseswin.checkpoints.architecture import Architecture, is_sparse, read_architecture
+from mmsparseswin.checkpoints.architecture import Architecture, is_semantic, is_sparse, read_architecture
 from mmsparseswin.checkpoints.reading import read_checkpoint
 from mmsparseswin.checkpoints.sources import SOURCES, translate
 from mmsparseswin.checkpoints.sources.own import OWN
@@ -62,7 +62,7 @@ def convert(checkpoint: str | os.PathLike | Mapping[str, Any], source: str = 'au
     content = read_checkpoint(checkpoint, ema)
     name, translation = translate(content.tensors, source)
     if translation.unknown:
-        raise InputError(f'{_first(translation.unknown)} belongs to no Swin or SparseSwin that {name} makes')
+        raise InputError(f'{_first(translation.unknown)} belongs to no Swin, SparseSwin or STViT-R that {name} makes')
     head = {key: t for key, t in translation.tensors.items() if key.startswith('head.')}
     backbone = {key: t for key, t in translation.tensors.items() if key not in head}
     architecture = read_architecture(backbone)
@@ -71,6 +71,8 @@ def convert(checkpoint: str | os.PathLike | Mapping[str, Any], source: str = 'au
     notes = content.notes + architecture.notes
     if name == OWN.name and is_sparse(backbone):
         notes.append('pos_encoding and token_resize leave no trace in a file: the defaults')
+    if name == OWN.name and is_semantic(backbone):
+        notes.append('preset, masks, shortcut and, without tables, tokens_per_window leave no trace: the defaults')
     if not head:
         return Converted(name, cfg, backbone, translation.dropped, notes)
     model = _classifier(cfg, head, architecture.width)

@@ -1,12 +1,14 @@
 """Load any known checkpoint into a backbone of ours, and say exactly what was loaded."""
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
-from mmsparseswin.checkpoints.architecture import block_counts, is_sparse
+from mmsparseswin.checkpoints.architecture import block_counts, is_semantic, is_sparse
 from mmsparseswin.checkpoints.reading import read_checkpoint
 from mmsparseswin.checkpoints.resizing import resize_to
 from mmsparseswin.checkpoints.sources import translate
@@ -50,10 +52,11 @@ class LoadReport:
 
 
 def load_pretrained(module: nn.Module, checkpoint: str | os.PathLike, prefix: str | None = None) -> LoadReport:
-    """Load a checkpoint of any known source into a Swin or SparseSwin backbone.
+    """Load a checkpoint of any known source into a Swin, SparseSwin or STViT-R backbone.
 
-    A Swin file also starts a SparseSwin: stages 1-3, and the patch merging of stage 4 where the module has one. Bias
-    tables, position embeddings and token layers made for another window or grid are resized.
+    A Swin file also starts a SparseSwin: stages 1-3, and the patch merging of stage 4 where the module has one. And it
+    starts an STViT-R of the same depths, all but its convolutional stem; layer scales become 1. Bias tables, position
+    embeddings and token layers made for another window or grid are resized.
 
     Args:
         module: the backbone; its own names, without ``backbone.``.
@@ -77,7 +80,10 @@ def load_pretrained(module: nn.Module, checkpoint: str | os.PathLike, prefix: st
         wanted = {name: tuple(t.shape) for name, t in module.state_dict().items()}
         report = LoadReport(source, notes=content.notes)
         report.dropped = others | translation.dropped
-        offered = _leave_out(translation.tensors, wanted, report)
+        tensors = translation.tensors
+        if is_semantic(wanted) and not is_semantic(tensors):
+            tensors = _as_semantic(tensors, wanted, report)
+        offered = _leave_out(tensors, wanted, report)
         _check_stages(offered, wanted)
         fitting = _fit(offered, wanted, report)
     except InputError as e:
@@ -89,6 +95,32 @@ def load_pretrained(module: nn.Module, checkpoint: str | os.PathLike, prefix: st
 
 def _some(names: Collection[str]) -> str:
     return ', '.join(list(names)[:_SHOWN])
+
+
+def _as_semantic(
+    tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport
+) -> dict[str, Tensor]:
+    """A Swin's tensors for STViT-R: its blocks of semantic tokens start as Swin's blocks (spec C6)."""
+    result: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        block = re.fullmatch(
+            r'stages\.2\.blocks\.(\d+)\.attn\.(qkv\.weight|qkv\.bias|relative_position_bias_table)', name
+        )
+        if name.startswith('patch_embed.'):
+            report.dropped[name] = 'STViT-R has a convolutional stem'
+        elif block is None or int(block[1]) % 6 == 0:
+            result[name] = tensor
+        elif block[2].startswith('qkv'):
+            width = len(tensor) // 3
+            result[name.replace('.qkv.', '.q.')], result[name.replace('.qkv.', '.kv.')] = tensor[:width], tensor[width:]
+        else:
+            report.dropped[name] = 'no such windows among semantic tokens'
+    if block_counts(tensors).get(2) == block_counts(wanted)[2]:
+        # Their small start is for blocks that know nothing yet.
+        scales = [name for name in wanted if '.layer_scale_' in name]
+        result |= {name: torch.ones(wanted[name]) for name in scales}
+        report.notes.append(f'{len(scales)} layer scales set to 1, as no Swin has them')
+    return result
 
 
 def _leave_out(tensors: Mapping[str, Tensor], wanted: Collection[str], report: LoadReport) -> dict[str, Tensor]:
@@ -113,7 +145,8 @@ def _check_stages(offered: Collection[str], wanted: Collection[str]) -> None:
     for stage in shared:
         if there[stage] != here[stage]:
             raise InputError(f'stages.{stage} has {there[stage]} blocks in the file, {here[stage]} in the model')
-    parts = ['patch_embed.'] + [f'stages.{stage}.' for stage in shared]
+    patch = ['patch_embed.'] if any(name.startswith('patch_embed.') for name in offered) else []
+    parts = patch + [f'stages.{stage}.' for stage in shared]
     if is_sparse(wanted) and 3 in shared:  # what makes a map of the tokens again may be there or not
         parts[-1:] = [f'stages.3.{part}.' for part in ('convert', 'lin_t', 'blocks', 'norm')]
     for part in parts:

@@ -64,6 +64,7 @@ class SwinBlock(nn.Module):
         attn_drop: dropout on attention weights.
         drop_path: stochastic depth rate.
         norm_eps: epsilon of the layer norms.
+        shift_single: shift an axis that one window covers, too.
     """
 
     def __init__(
@@ -78,9 +79,10 @@ class SwinBlock(nn.Module):
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
         norm_eps: float = 1e-5,
+        shift_single: bool = False,
     ) -> None:
         super().__init__()
-        self.shift = shift
+        self.shift, self.shift_single = shift, shift_single
         self.norm1 = nn.LayerNorm(dims, eps=norm_eps)
         self.attn = WindowAttention(dims, num_heads, window, qkv_bias, attn_drop, drop)
         self.norm2 = nn.LayerNorm(dims, eps=norm_eps)
@@ -90,7 +92,7 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, N, C) tokens of ``grid`` -> the same shape."""
-        plan = window_plan(grid, self.attn.window, self.shift, x.device)
+        plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
         x = x + self.drop_path(self.attn(self.norm1(x), plan)[0])
         return x + self.drop_path(self.mlp(self.norm2(x)))
 

@@ -30,6 +30,37 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(x).flatten(2).transpose(1, 2)), grid.coarser(self.patch_size)
 
 
+class ConvStem(nn.Module):
+    """Stride 4 by two 3x3 convolutions with batch norm and Hardswish, no layer norm (STViT-R, spec C1).
+
+    Args:
+        in_channels: channels of the image.
+        dims: channels of a token; half of them between the two.
+    """
+
+    patch_size = 4
+
+    def __init__(self, in_channels: int, dims: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, dims // 2, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(dims // 2)
+        self.conv2 = nn.Conv2d(dims // 2, dims, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(dims)
+        self.act = nn.Hardswish()
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, in_channels, H, W) with its grid in pixels -> (B, N, C) and the token grid; pads to whole patches."""
+        tokens = grid.coarser(self.patch_size)
+        x = F.pad(x, (0, 4 * tokens.width - grid.width, 0, 4 * tokens.height - grid.height))
+        x = self.act(self.bn1(self.conv1(x)))
+        if tokens.valid is not None:
+            # What the second convolution would find at the border of the image alone: zeros.
+            valid = tuple((2 * h, 2 * w) for h, w in tokens.valid)
+            x = x * Grid(2 * tokens.height, 2 * tokens.width, valid).mask(x.device)[:, None]
+        x = self.act(self.bn2(self.conv2(x)))
+        return x.flatten(2).transpose(1, 2), tokens
+
+
 class PatchMerging(nn.Module):
     """Join 2 x 2 neighbours: concatenate, layer norm, linear without bias (Swin, section 3.1).
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmsparseswin.layers.grid import Grid
+
 
 @lru_cache(maxsize=1024)
 def _matrix(source: int, target: int) -> Tensor:
@@ -28,3 +30,16 @@ def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:
     rows = resize_matrix(x.shape[-2], size[0]).to(x)
     cols = resize_matrix(x.shape[-1], size[1]).to(x)
     return rows @ (x @ cols.t())
+
+
+def resize_positions(table: Tensor, built: tuple[int, int], grid: Grid) -> Tensor:
+    """One learned vector per cell of ``built``, (1, cells, C), at ``grid``.
+
+    Returns:
+        (1, N, C), or one per image (B, N, C), zero on padding, where valid areas differ.
+    """
+    maps = table.transpose(1, 2).unflatten(2, built)
+    if grid.valid is None:
+        return resize_map(maps, (grid.height, grid.width)).flatten(2).transpose(1, 2)
+    each = [F.pad(resize_map(maps, (h, w)), (0, grid.width - w, 0, grid.height - h)) for h, w in grid.valid]
+    return torch.cat(each).flatten(2).transpose(1, 2)

@@ -33,20 +33,24 @@ class WindowPlan(NamedTuple):
 
 
 @torch.compiler.assume_constant_result
-def window_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch.device) -> WindowPlan:
+def window_plan(
+    grid: Grid, window: tuple[int, int], shift: bool, device: torch.device, shift_single: bool = False
+) -> WindowPlan:
     """The plan for one grid, cached by all it depends on.
 
     An image that is smaller than the grid (``grid.valid``) gets the very windows it would get alone, so that padding it
-    to the size of its batch changes nothing. An axis that one window covers is not shifted.
+    to the size of its batch changes nothing. An axis that one window covers is not shifted, unless ``shift_single``.
     """
-    return _cached_plan(grid, window, shift, device)
+    return _cached_plan(grid, window, shift, device, shift_single)
 
 
 # 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
 @lru_cache(maxsize=256)
-def _cached_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch.device) -> WindowPlan:
+def _cached_plan(
+    grid: Grid, window: tuple[int, int], shift: bool, device: torch.device, shift_single: bool
+) -> WindowPlan:
     with torch.device('cpu'):  # index arithmetic, whatever device is the default
-        plan = _make_plan(grid, window, shift)
+        plan = _make_plan(grid, window, shift, shift_single)
     return plan._replace(
         gather=plan.gather.to(device),
         inverse=plan.inverse.to(device),
@@ -55,14 +59,14 @@ def _cached_plan(grid: Grid, window: tuple[int, int], shift: bool, device: torch
     )
 
 
-def _make_plan(grid: Grid, window: tuple[int, int], shift: bool) -> WindowPlan:
+def _make_plan(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool) -> WindowPlan:
     cells = grid.height * grid.width
     sizes = grid.valid or ((grid.height, grid.width),)
     zero_row = len(sizes) * cells
     tokens, regions = [], []
     for image, (height, width) in enumerate(sizes):
-        rows, row_region = _axis(height, window[0], shift)
-        cols, col_region = _axis(width, window[1], shift)
+        rows, row_region = _axis(height, window[0], shift, shift_single)
+        cols, col_region = _axis(width, window[1], shift, shift_single)
         token = image * cells + rows[:, None] * grid.width + cols[None]
         token[rows < 0] = zero_row
         token[:, cols < 0] = zero_row
@@ -88,12 +92,12 @@ def _make_plan(grid: Grid, window: tuple[int, int], shift: bool) -> WindowPlan:
     )
 
 
-def _axis(length: int, window: int, shift: bool) -> tuple[Tensor, Tensor]:
+def _axis(length: int, window: int, shift: bool, shift_single: bool) -> tuple[Tensor, Tensor]:
     """Positions along one axis in window order (-1 is padding), and the region of each."""
     padded = -(-length // window) * window
     position = torch.arange(padded)
     region = torch.zeros(padded, dtype=torch.long)
-    if shift and padded > window:
+    if shift and (shift_single or padded > window):
         step = window // 2
         region[-window:-step] = 1
         region[-step:] = 2

@@ -240,7 +240,39 @@ def test_sparseswin_dense_names_that_disagree_are_reported(golden):
     assert torch.equal(converted.state_dict['patch_embed.proj.weight'], state['block1.0.0.weight'])
 
 
-@pytest.mark.parametrize('case', ['stvitr_cls_small_224', 'stvitr_det_small_224x224'])
-def test_stvitr_is_recognised_but_has_no_backbone_yet(golden, case):
-    with pytest.raises(ValueError, match='STViT-R'):
-        convert(golden(case)[1])
+@pytest.mark.parametrize(
+    ('case', 'given', 'options'),
+    [
+        ('stvitr_cls_small_224', 393, {'preset': 'cls'}),
+        ('stvitr_det_small_224x224', 395, {'preset': 'det', 'masks': 'official'}),
+    ],
+)
+def test_stvitr_golden(golden, case, given, options):
+    content, state, x, off = golden(case)
+    # What real files have besides (spec C6).
+    for name in [n for n in state if n.endswith('.relative_position_bias_table')]:
+        state[name.replace('bias_table', 'index')] = torch.zeros(49, 49, dtype=torch.long)
+    state |= {f'patch_embed.proj.{i}.bn.num_batches_tracked': torch.tensor(7) for i in (0, 2)}
+    if 'head.weight' in state:
+        state |= {f'layers.{i}.blocks.1.attn_mask': torch.zeros(1) for i in (0, 1)}
+    assert len(state) == given
+    converted = convert(state)
+    assert converted.source == case.partition('_small')[0]
+    assert (
+        sum(t.numel() for n, t in converted.state_dict.items() if 'bn' not in n or n.endswith(('weight', 'bias')))
+        == (content['num_params'])
+    )
+    backbone = converted.model.get('backbone', converted.model)
+    assert (backbone['type'], backbone['arch']) == ('mmsparseswin.STViTR', 'small')
+    assert backbone.items() >= options.items()
+    assert all('buffer' in reason or 'rebuilt' in reason for reason in converted.dropped.values())
+    outs = build(converted)(x)
+    for ours, name in zip([outs] if 'head' in converted.model else outs, content['outputs'], strict=True):
+        assert off(ours, content['outputs'][name]) < LIMIT
+
+
+def test_stvitr_that_is_incomplete_is_named(golden):
+    _, state, _, _ = golden('stvitr_cls_small_224')
+    del state['layers.2.blocks.8.attn.kv.weight']
+    with pytest.raises(ValueError, match=r'stages\.2\.blocks\.8\.attn\.kv\.weight'):
+        convert(state)
