@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 from mmsparseswin.detection.shapes import draw_dataset
 
@@ -15,3 +16,10 @@ def shapes(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('shapes')
     draw_dataset(root, images=(8, 4), size=64, seed=0)
     return root
+
+
+@pytest.fixture(autouse=True)
+def no_scope_of_another_test():
+    """mmengine's default scope is global: a test that sets it must not decide what the next one builds."""
+    yield
+    DefaultScope._instance_dict.clear()
