@@ -4,7 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmsparseswin.layers.kernels import linear, unwatched
 from mmsparseswin.layers.windows import WindowPlan
+
+# Queries times keys.
+_SMALL_WINDOW = 64 * 64
 
 
 def attend(
@@ -21,12 +25,23 @@ def attend(
     Returns:
         (..., n, d), and the weights (..., n, m) when asked for.
     """
-    if not need_weights:
-        bias = bias if bias is None else bias.to(q.dtype)
+    bias = bias if bias is None else bias.to(q.dtype)
+    if not need_weights and not _better_spelt_out(q, k):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
-    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    weights = (scores if bias is None else scores + bias).softmax(-1)
-    return F.dropout(weights, dropout, training=dropout > 0).to(v.dtype) @ v, weights
+    scores = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
+    if bias is not None:
+        scores += bias
+    weights = scores.softmax(-1, dtype=torch.float32 if _is_half(q) else None).to(v.dtype)
+    return F.dropout(weights, dropout, training=dropout > 0) @ v, weights
+
+
+def _better_spelt_out(q: Tensor, k: Tensor) -> bool:
+    """Whether the fused kernel is slower: on a CPU, while the scores of a window fit into the first cache."""
+    return not torch.is_grad_enabled() and unwatched(q) and q.shape[-2] * k.shape[-2] <= _SMALL_WINDOW
+
+
+def _is_half(x: Tensor) -> bool:
+    return x.dtype in (torch.float16, torch.bfloat16)
 
 
 class WindowAttention(nn.Module):
@@ -89,7 +104,7 @@ class WindowAttention(nn.Module):
         area, heads = self.window[0] * self.window[1], self.num_heads
         batch, slots, dims = x.shape
         windows = slots // area
-        qkv = self.qkv(x).view(batch, windows, area, 3, heads, dims // heads).permute(3, 0, 1, 4, 2, 5)
+        qkv = linear(self.qkv, x).view(batch, windows, area, 3, heads, dims // heads).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_bias()
         dropout = self.attn_drop if self.training else 0.0
 
@@ -109,7 +124,7 @@ class WindowAttention(nn.Module):
             outs.append(out.unflatten(1, (seam, heads)))
             weights.append(weight)
         x = torch.cat([out.transpose(2, 3) for out in outs], 1).view(batch, slots, dims)
-        x = self.proj_drop(self.proj(x)).index_select(1, plan.inverse).view(shape)
+        x = self.proj_drop(linear(self.proj, x)).index_select(1, plan.inverse).view(shape)
         if not need_weights:
             return x, None
         full = torch.cat([w.reshape(batch, -1, heads, area, area) for w in weights if w is not None], 1)

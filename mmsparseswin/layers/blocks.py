@@ -5,7 +5,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmsparseswin.layers.attention import WindowAttention
+from mmsparseswin.layers.blocked import piece_size, swin_block
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.kernels import linear
 from mmsparseswin.layers.windows import window_plan
 
 
@@ -46,11 +48,41 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dims) -> (..., dims)."""
-        x = self.fc2(self.drop(self.act(self.fc1(x))))
+        x = linear(self.fc2, self.drop(linear(self.fc1, x, self.act)))
         return self.drop(self.act(x) if self.final_gelu else x)
 
 
-class SwinBlock(nn.Module):
+class PreNormBlock(nn.Module):
+    """The parts of a block that attends and then transforms, each behind a layer norm.
+
+    Args:
+        dims: channels.
+        attn: the attention.
+        mlp_ratio: hidden channels of the MLP over ``dims``.
+        drop: dropout on the MLP's output.
+        drop_path: stochastic depth rate.
+        norm_eps: epsilon of the layer norms.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        attn: nn.Module,
+        mlp_ratio: float = 4.0,
+        drop: float = 0.0,
+        drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dims, eps=norm_eps)
+        self.attn = attn
+        self.norm2 = nn.LayerNorm(dims, eps=norm_eps)
+        self.mlp = MLP(dims, int(dims * mlp_ratio), drop)
+        self.drop_path = DropPath(drop_path)
+        self.apply(init_swin)
+
+
+class SwinBlock(PreNormBlock):
     """Norm, window attention, norm, MLP, each with a residual (Swin, figure 3).
 
     Args:
@@ -67,6 +99,8 @@ class SwinBlock(nn.Module):
         shift_single: shift an axis that one window covers, too.
     """
 
+    attn: WindowAttention
+
     def __init__(
         self,
         dims: int,
@@ -81,17 +115,15 @@ class SwinBlock(nn.Module):
         norm_eps: float = 1e-5,
         shift_single: bool = False,
     ) -> None:
-        super().__init__()
+        attn = WindowAttention(dims, num_heads, window, qkv_bias, attn_drop, drop)
+        super().__init__(dims, attn, mlp_ratio, drop, drop_path, norm_eps)
         self.shift, self.shift_single = shift, shift_single
-        self.norm1 = nn.LayerNorm(dims, eps=norm_eps)
-        self.attn = WindowAttention(dims, num_heads, window, qkv_bias, attn_drop, drop)
-        self.norm2 = nn.LayerNorm(dims, eps=norm_eps)
-        self.mlp = MLP(dims, int(dims * mlp_ratio), drop)
-        self.drop_path = DropPath(drop_path)
-        self.apply(init_swin)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, N, C) tokens of ``grid`` -> the same shape."""
+        tokens = piece_size(self, x)
+        if tokens:
+            return swin_block(self, x, grid, tokens)
         plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
         x = x + self.drop_path(self.attn(self.norm1(x), plan)[0])
         return x + self.drop_path(self.mlp(self.norm2(x)))
@@ -116,12 +148,16 @@ class SwinStage(nn.Module):
         """(B, N, C) tokens of ``grid`` -> tokens of the returned grid."""
         if self.downsample is not None:
             x, grid = self.downsample(x, grid)
+        return self.run_blocks(x, grid), grid
+
+    def run_blocks(self, x: Tensor, grid: Grid) -> Tensor:
+        """The blocks alone: (B, N, C) tokens of ``grid`` -> the same shape."""
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(block, x, grid, use_reentrant=False)
             else:
                 x = block(x, grid)
-        return x, grid
+        return x
 
 
 def init_swin(module: nn.Module) -> None:

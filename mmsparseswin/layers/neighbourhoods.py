@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.pooled_keys import PooledMap, pool_map
 from mmsparseswin.layers.windows import window_plan
 
 PRESETS = ('cls', 'det')
@@ -28,12 +29,15 @@ _DENSE = 2
 class Neighbourhood(NamedTuple):
     """Queries in windows, and the keys of each window; without tables, all queries and all keys in one window."""
 
+    query_map: Grid
+    key_maps: tuple[Grid, ...]  # keys number the tokens of these maps one after the other
     queries: Tensor | None = None  # (windows * area,) query in each slot; slots outside the map repeat one
     inverse: Tensor | None = None  # (queries,) slot of each query
     keys: Tensor | None = None  # (windows * K,) key in each slot; one past the last is a zero token
-    mask: Tensor | None = None  # 0 or MASKED, (1 or B, windows, K) with tables, else (1 or B, 1, 1 or queries, keys)
+    mask: Tensor | None = None  # for the scores, (1 or B, windows, K) with tables, else (1 or B, 1, 1 or queries, keys)
     windows: int = 1
     padded: bool = False  # whether `keys` uses the zero token
+    pools: tuple[PooledMap | None, ...] = ()  # where a map of `key_maps` is the means of one; () if none is
 
 
 class UnitPlan(NamedTuple):
@@ -48,6 +52,10 @@ class UnitPlan(NamedTuple):
     everywhere: Neighbourhood  # block 4: all semantic tokens
     recover: Neighbourhood  # block 5: image tokens -> semantic tokens
 
+    def of_block(self, number: int) -> Neighbourhood:
+        """That of block 1, 2, 3, 4 or 5."""
+        return (self.generate, self.regenerate, self.local, self.everywhere, self.recover)[number - 1]
+
 
 class _Source(NamedTuple):
     """Keys of every window out of one map."""
@@ -58,7 +66,15 @@ class _Source(NamedTuple):
 
 
 @torch.compiler.assume_constant_result
-def unit_plan(grid: Grid, window: int, tokens: int, preset: str, masks: str, device: torch.device) -> UnitPlan:
+def unit_plan(
+    grid: Grid,
+    window: int,
+    tokens: int,
+    preset: str,
+    masks: str,
+    device: torch.device,
+    global_keys: int | None = None,
+) -> UnitPlan:
     """The tables of one grid, cached by all they depend on.
 
     Args:
@@ -69,25 +85,30 @@ def unit_plan(grid: Grid, window: int, tokens: int, preset: str, masks: str, dev
         masks: 'exact' leaves padding out of cells and keys. 'official' masks as the published detector does, and knows
             no valid areas; the published classifier has no masks, because nothing is padded at the size it is bound to.
         device: where the tables live.
+        global_keys: the most keys of one map for blocks that see whole maps (4; with 'cls' also 2 and 5): a larger map
+            is pooled to no more. None: as many as there are.
     """
-    return _cached_plan(grid, window, tokens, preset, masks, device)
+    return _cached_plan(grid, window, tokens, preset, masks, device, global_keys)
 
 
 @lru_cache(maxsize=64)
-def _cached_plan(grid: Grid, window: int, tokens: int, preset: str, masks: str, device: torch.device) -> UnitPlan:
+def _cached_plan(
+    grid: Grid, window: int, tokens: int, preset: str, masks: str, device: torch.device, global_keys: int | None
+) -> UnitPlan:
     with torch.device('cpu'):  # index arithmetic, whatever device is the default
-        plan = _make_plan(grid, window, tokens, preset, preset == 'det' and masks == 'official')
-    return UnitPlan(*(_to(value, device) for value in plan))
+        plan = _make_plan(grid, window, tokens, preset, preset == 'det' and masks == 'official', global_keys)
+    return _to(plan, device)
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """A field of a plan on ``device``."""
-    if isinstance(value, Neighbourhood):
-        return Neighbourhood(*(_to(part, device) for part in value))
+    """A plan or a part of one on ``device``."""
+    if isinstance(value, tuple):
+        parts = [_to(part, device) for part in value]
+        return type(value)(*parts) if hasattr(value, '_fields') else tuple(parts)
     return value.to(device) if isinstance(value, Tensor) else value
 
 
-def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool) -> UnitPlan:
+def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool, global_keys: int | None) -> UnitPlan:
     if official:
         grid = Grid(grid.height, grid.width)
     raster = _raster(grid, window, tokens, official)
@@ -101,10 +122,10 @@ def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool
         return _source(grid, windows, window, before, after, pads)
 
     own = _source(raster, windows, tokens, 0, 0, None)
-    everywhere = Neighbourhood(mask=_mask_of(raster))
+    everywhere = _whole(raster, (raster,), global_keys)
     if preset == 'cls':
         generate = _near(raster, tokens, [own, image(half, half)])
-        regenerate, recover = Neighbourhood(mask=_mask_of(raster, grid)), everywhere
+        regenerate, recover = _whole(raster, (raster, grid), global_keys), _whole(grid, (raster,), global_keys)
     else:
         generate = _near(raster, tokens, [image(half, window - half)], may_be_dense=not official)
         regenerate = _near(raster, tokens, [image(window, window)], may_be_dense=not official)
@@ -220,9 +241,12 @@ def _near(queries: Grid, step: int, sources: list[_Source], may_be_dense: bool =
     keys, allowed = torch.cat(index, 1), torch.cat([source.allowed for source in sources], 2)
     # Ordered by rows, as no window is shifted.
     plan = window_plan(Grid(queries.height, queries.width), (step, step), False, torch.device('cpu'))
+    maps = tuple(source.grid for source in sources)
     if may_be_dense and total <= _DENSE * keys.shape[1]:
-        return _dense(plan.inverse // step**2, keys, allowed, total)
+        return Neighbourhood(queries, maps, mask=_dense_mask(plan.inverse // step**2, keys, allowed, total))
     return Neighbourhood(
+        queries,
+        maps,
         plan.gather.clamp(max=queries.height * queries.width - 1),
         plan.inverse,
         keys.flatten(),
@@ -232,24 +256,35 @@ def _near(queries: Grid, step: int, sources: list[_Source], may_be_dense: bool =
     )
 
 
-def _dense(window: Tensor, keys: Tensor, allowed: Tensor, total: int) -> Neighbourhood:
+def _dense_mask(window: Tensor, keys: Tensor, allowed: Tensor, total: int) -> Tensor | None:
     """All keys for every query; ``window`` (queries,) tells whose neighbourhood the mask leaves open."""
     seen = torch.zeros(len(allowed), len(keys), total + 1, dtype=torch.bool)
     seen.scatter_(2, keys.masked_fill(~allowed, total), True)
     seen = seen[..., :total]
     if seen.all():
-        return Neighbourhood()
-    if (seen == seen[:, :1]).all():
-        return Neighbourhood(mask=_additive(seen[:, None, :1]))
-    return Neighbourhood(mask=_additive(seen[:, None, window]))
-
-
-def _mask_of(*grids: Grid) -> Tensor | None:
-    """(B, 1, 1, keys) mask of the padding in maps that are joined; None where all tokens are valid."""
-    if grids[0].valid is None:
         return None
-    valid = torch.cat([grid.mask(torch.device('cpu')).flatten(1) for grid in grids], 1)
-    return _additive(valid[:, None, None])
+    if (seen == seen[:, :1]).all():
+        return _additive(seen[:, None, :1])
+    return _additive(seen[:, None, window])
+
+
+def _whole(queries: Grid, maps: tuple[Grid, ...], bound: int | None) -> Neighbourhood:
+    """Every query sees all of ``maps``, or the means of its cells where one has more than ``bound`` tokens."""
+    pools = tuple(pool_map(grid, bound) for grid in maps)
+    counts = [_counts(grid) if pool is None else pool.counts for grid, pool in zip(maps, pools, strict=True)]
+    images = max(len(count) for count in counts)
+    joined = torch.cat([count.expand(images, -1) for count in counts], 1)
+    # A mean of n tokens counts n times; a shift that all scores share changes nothing.
+    mask = None if (joined == joined[0, 0]).all() else joined.log().clamp(min=MASKED)[:, None, None]
+    seen = tuple(grid if pool is None else pool.cells for grid, pool in zip(maps, pools, strict=True))
+    return Neighbourhood(queries, seen, mask=mask, pools=pools if any(pools) else ())
+
+
+def _counts(grid: Grid) -> Tensor:
+    """(1 or B, tokens): 1 on the image, 0 on padding."""
+    if grid.valid is None:
+        return torch.ones(1, grid.height * grid.width)
+    return grid.mask(torch.device('cpu')).flatten(1).float()
 
 
 def _uniform(allowed: Tensor) -> bool:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmsparseswin.layers.blocks import init_swin
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.kernels import linear
 
 
 class PatchEmbed(nn.Module):
@@ -79,4 +80,46 @@ class PatchMerging(nn.Module):
         if grid.height % 2 or grid.width % 2:
             x = F.pad(x, (0, 0, 0, grid.width % 2, 0, grid.height % 2))
         x = torch.cat([x[:, row::2, col::2] for col in (0, 1) for row in (0, 1)], -1).flatten(1, 2)
-        return self.reduction(self.norm(x)), grid.coarser(2)
+        return linear(self.reduction, self.norm(x)), grid.coarser(2)
+
+
+class ConvPatchMerging(nn.Module):
+    """Join 2 x 2 neighbours: layer norm of each, a 2x2 convolution of stride 2 without bias (swin_systems.md, 2.1).
+
+    An odd last row or column is dropped, but for the only one.
+    """
+
+    def __init__(self, dims: int, out_dims: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dims, eps=norm_eps)
+        self.reduction = nn.Conv2d(dims, out_dims, 2, 2, bias=False)
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, N, C) -> (B, (height // 2) * (width // 2), out_dims), no side less than 1."""
+        x = F.pad(grid.to_map(self.norm(x)), (0, int(grid.width == 1), 0, int(grid.height == 1)))
+        valid = grid.valid and tuple((max(h // 2, 1), max(w // 2, 1)) for h, w in grid.valid)
+        half = Grid(max(grid.height // 2, 1), max(grid.width // 2, 1), valid)
+        return self.reduction(x).flatten(2).transpose(1, 2), half
+
+
+MERGING = {'linear': PatchMerging, 'conv': ConvPatchMerging}
+
+
+class PatchExpanding(nn.Module):
+    """Split each token into 2 x 2 of half its channels: layer norm, linear C -> 2C without bias, depth to space.
+
+    The four are in the order (row, column) = (0, 0), (0, 1), (1, 0), (1, 1).
+    """
+
+    def __init__(self, dims: int, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dims, eps=norm_eps)
+        self.expansion = nn.Linear(dims, 2 * dims, bias=False)
+        self.apply(init_swin)
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, N, C) -> (B, 4 * N, C / 2) of the grid twice as fine."""
+        x = linear(self.expansion, self.norm(x)).unflatten(2, (2, 2, -1)).unflatten(1, (grid.height, grid.width))
+        valid = grid.valid and tuple((2 * h, 2 * w) for h, w in grid.valid)
+        # (B, height, width, 2, 2, C / 2) -> (B, height, 2, width, 2, C / 2)
+        return x.transpose(2, 3).flatten(1, 4), Grid(2 * grid.height, 2 * grid.width, valid)

@@ -18,9 +18,13 @@ def _matrix(source: int, target: int) -> Tensor:
 
 
 @torch.compiler.assume_constant_result
+def _constant(source: int, target: int) -> tuple[Tensor]:
+    return (_matrix(source, target),)  # in a tuple: torch.compile takes bare tensors of two sizes for one
+
+
 def resize_matrix(source: int, target: int) -> Tensor:
     """(target, source) bicubic interpolation along one axis, anti-aliased where it shrinks; each row sums to 1."""
-    return _matrix(source, target)
+    return _constant(source, target)[0]
 
 
 def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from mmsparseswin.layers.attention import attend
 from mmsparseswin.layers.blocks import MLP, init_swin
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.kernels import linear
 from mmsparseswin.layers.resize import resize_map
 
 TOKEN_RESIZE = ('weight', 'feature', 'tile')
@@ -62,9 +63,9 @@ class TokenAttention(nn.Module):
 
     def forward(self, x: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """(B, T, E) -> the same shape, and the weights (B, heads, T, T) when asked for."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = linear(self.qkv, x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out, weights = attend(q, k, v, None, self.attn_drop if self.training else 0.0, need_weights)
-        return self.proj(out.transpose(1, 2).flatten(2)), weights
+        return linear(self.proj, out.transpose(1, 2).flatten(2)), weights
 
 
 class TokensToMapMLP(nn.Module):
@@ -118,10 +119,10 @@ class TokensToMapAttention(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """Image tokens (B, N, C) and sparse tokens (B, T, E) -> (B, N, C), weights (B, heads, N, T) when asked for."""
-        q = self.q(self.norm1(x)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        k, v = self.kv(tokens).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q = linear(self.q, self.norm1(x)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        k, v = linear(self.kv, tokens).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         out, weights = attend(q, k, v, need_weights=need_weights)
-        x = x + self.proj(out.transpose(1, 2).flatten(2))
+        x = x + linear(self.proj, out.transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x)), weights
 
 

@@ -1,0 +1,107 @@
+"""Attention between two token maps, or inside one, by tables that say which query sees which key."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from mmsparseswin.layers.attention import attend
+from mmsparseswin.layers.kernels import linear
+from mmsparseswin.layers.neighbourhoods import Neighbourhood
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries in windows to the keys around them, projected before windows are taken.
+
+    Args:
+        dims: channels C.
+        num_heads: heads.
+        qkv_bias: learn a bias on queries, keys and values.
+        attn_drop: dropout on the attention weights.
+        proj_drop: dropout on the output.
+        bias_side: for self attention, learn a relative position bias for offsets below this many tokens; farther ones
+            take the bias at the border of the table.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        qkv_bias: bool = True,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+        bias_side: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.attn_drop, self.bias_side = num_heads, attn_drop, bias_side
+        self.q = nn.Linear(dims, dims, bias=qkv_bias)
+        self.kv = nn.Linear(dims, 2 * dims, bias=qkv_bias)
+        self.proj = nn.Linear(dims, dims)
+        self.proj_drop = nn.Dropout(proj_drop)
+        if bias_side is not None:
+            offsets = (2 * bias_side[0] - 1) * (2 * bias_side[1] - 1)
+            self.relative_position_bias_table = nn.Parameter(torch.empty(offsets, num_heads))
+            nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        near: Neighbourhood,
+        side: tuple[int, int] | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend.
+
+        Args:
+            x: (B, N, C) normalised queries.
+            context: (B, M, C) normalised keys, with a zero token last (normalised too) if ``near.padded``.
+            near: which query sees which key.
+            side: (height, width) of the tokens in a window, where there is a relative position bias.
+            need_weights: return the attention weights too.
+
+        Returns:
+            (B, N, C), and the weights (B * windows, heads, slots, K): those of ``near`` for each image, in its order.
+        """
+        batch, count, dims = x.shape
+        q, kv = linear(self.q, x), linear(self.kv, context)
+        if near.queries is not None and near.keys is not None:
+            q = q.index_select(1, near.queries)
+            kv = kv.index_select(1, near.keys)
+        # Windows join the batch: (B * windows, heads, slots, d)
+        q = q.view(batch * near.windows, -1, self.num_heads, dims // self.num_heads).transpose(1, 2)
+        k, v = kv.view(batch * near.windows, -1, 2, self.num_heads, dims // self.num_heads).permute(2, 0, 3, 1, 4)
+        dropout = self.attn_drop if self.training else 0.0
+        out, weights = attend(q, k, v, self._bias(near, batch, side), dropout, need_weights)
+        out = out.transpose(1, 2).reshape(batch, -1, dims)
+        if near.inverse is not None:
+            out = out.index_select(1, near.inverse)
+        return self.proj_drop(linear(self.proj, out.view(batch, count, dims))), weights
+
+    def _bias(self, near: Neighbourhood, batch: int, side: tuple[int, int] | None) -> Tensor | None:
+        """Mask and relative position bias, broadcast to (B * windows, heads, queries, keys)."""
+        mask = near.mask
+        if mask is not None and near.keys is not None:
+            mask = mask.expand(batch, -1, -1).flatten(0, 1)[:, None, None]
+        if self.bias_side is None or side is None:
+            return mask
+        (index,) = _offset_index(side, self.bias_side, self.relative_position_bias_table.device)
+        cells = side[0] * side[1]
+        bias = self.relative_position_bias_table.index_select(0, index).view(1, cells, cells, -1).permute(0, 3, 1, 2)
+        return bias if mask is None else bias + mask
+
+
+@torch.compiler.assume_constant_result
+def _offset_index(side: tuple[int, int], table: tuple[int, int], device: torch.device) -> tuple[Tensor]:
+    """(cells * cells,) row of a bias table for offsets below ``table``, for each pair of cells of a map of ``side``."""
+    return (_cached_offsets(side, table, device),)  # in a tuple: torch.compile takes bare tensors of two sizes for one
+
+
+@lru_cache(maxsize=64)
+def _cached_offsets(side: tuple[int, int], table: tuple[int, int], device: torch.device) -> Tensor:
+    with torch.device('cpu'):
+        cell = torch.arange(side[0] * side[1])
+        rows, cols = cell // side[1], cell % side[1]
+        dy = (rows[:, None] - rows[None]).clamp(1 - table[0], table[0] - 1) + table[0] - 1
+        dx = (cols[:, None] - cols[None]).clamp(1 - table[1], table[1] - 1) + table[1] - 1
+        return (dy * (2 * table[1] - 1) + dx).flatten().to(device)

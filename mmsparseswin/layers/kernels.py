@@ -1,0 +1,99 @@
+"""Linear layers at the speed of the machine, where nothing but their numbers is wanted.
+
+PyTorch leaves float32 products on a CPU to its BLAS, which on processors that are not Intel's runs at about half of
+what oneDNN reaches (docs/benchmarks); so linear layers run as oneDNN primitives here, and without gradients their GELU
+with them. Whoever watches the operators, be it a tracer, a compiler, a FLOP counter, autocast or a hook, sees PyTorch's
+own.
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+
+def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None) -> Tensor:
+    """``act(module(x))``: (..., in_features) -> (..., out_features)."""
+    if not _is_plain(module, x):
+        x = module(x)
+    elif torch.is_grad_enabled():
+        x = _Linear.apply(x, module.weight, module.bias)
+    elif type(act) is nn.GELU and act.approximate == 'none' and not hooked(act):
+        return _product(x, module.weight, module.bias, 'gelu')
+    else:
+        x = _product(x, module.weight, module.bias)
+    return x if act is None else act(x)
+
+
+def unwatched(x: Tensor) -> bool:
+    """Whether only values (and gradients) matter of what is computed from ``x`` on a CPU: no tracer, compiler, mode."""
+    return (
+        not torch.compiler.is_compiling()
+        and x.device.type == 'cpu'
+        and type(x) is Tensor
+        and not torch.jit.is_tracing()
+        and not is_in_torch_dispatch_mode()
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+    )
+
+
+def hooked(*modules: nn.Module) -> bool:
+    """Whether somebody waits for the calls of one of these modules."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+
+
+def _is_plain(module: nn.Linear, x: Tensor) -> bool:
+    return (
+        unwatched(x)
+        and type(module) is nn.Linear
+        and type(module.weight.data) is Tensor
+        and module.weight.dtype == x.dtype
+        and not torch.is_autocast_enabled('cpu')
+        and bool(torch.backends.mkldnn.enabled)
+        and _has_primitive(x.dtype)
+        and not hooked(module)
+        and not (torch.is_grad_enabled() and (module._backward_hooks or module._backward_pre_hooks))
+    )
+
+
+@cache
+def _has_primitive(dtype: torch.dtype) -> bool:
+    """Whether this build of PyTorch and this processor have it."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, '_linear_pointwise'):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, act: str = 'none') -> Tensor:
+    """(..., k), (n, k) -> (..., n)."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, act, [], 'none')
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer whose three products, forward and backward, are oneDNN's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        rows, grad_rows = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+        grad_x = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _product(grad, weight.t())
+        if ctx.needs_input_grad[1]:
+            # The short side first: twice as fast where the sides differ much.
+            if len(weight) <= weight.shape[1]:
+                grad_weight = _product(grad_rows.t(), rows.t())
+            else:
+                grad_weight = _product(rows.t(), grad_rows.t()).t()
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad_rows.sum(0)
+        return grad_x, grad_weight, grad_bias

@@ -1,0 +1,131 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmsparseswin.layers import kernels
+from mmsparseswin.layers.kernels import linear
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """How many products our own path took."""
+    if not kernels._has_primitive(torch.float32):
+        pytest.skip('this PyTorch has no oneDNN')
+    taken, product = [], kernels._product
+    monkeypatch.setattr(kernels, '_product', lambda *args: taken.append(1) or product(*args))
+    return taken
+
+
+@pytest.mark.parametrize('shape', [(5, 24), (2, 7, 24), (1, 24), (0, 24)])
+@pytest.mark.parametrize('bias', [True, False])
+def test_linear_and_gelu_without_gradients(products, shape, bias):
+    layer, x = nn.Linear(24, 40, bias=bias), torch.randn(shape)
+    with torch.no_grad():
+        got, activated = linear(layer, x), linear(layer, x, nn.GELU())
+    assert len(products) == 2
+    expected = F.linear(x.double(), layer.weight.double(), layer.bias.double() if bias else None)
+    torch.testing.assert_close(got.double(), expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(activated.double(), F.gelu(expected), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('inner', 'outer'), [(24, 40), (40, 24)])
+@pytest.mark.parametrize('act', [None, nn.GELU()])
+def test_gradients_equal_those_of_double_precision(products, inner, outer, act):
+    layer, x = nn.Linear(inner, outer), torch.randn(3, 9, inner, requires_grad=True)
+    exact = nn.Linear(inner, outer).double()
+    exact.load_state_dict(layer.state_dict())
+    exact_x = x.detach().double().requires_grad_()
+    weight = torch.randn(3, 9, outer)
+    (linear(layer, x, act) * weight).sum().backward()
+    expected = exact(exact_x)
+    ((expected if act is None else act(expected)) * weight).sum().backward()
+    assert len(products) == 3
+    for got, want in zip((x, *layer.parameters()), (exact_x, *exact.parameters()), strict=True):
+        torch.testing.assert_close(got.grad.double(), want.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_frozen_layers_and_inputs_get_no_gradient(products):
+    layer, x = nn.Linear(8, 4), torch.randn(3, 8)
+    layer.weight.requires_grad_(False)
+    linear(layer, x).sum().backward()
+    assert layer.weight.grad is None
+    assert torch.equal(layer.bias.grad, torch.full((4,), 3.0))
+    assert len(products) == 1, 'a product was computed that nobody needs'
+
+
+class Watched(nn.Linear):
+    pass
+
+
+def by_hook(layer, x, called):
+    layer.register_forward_hook(lambda *_: called.append(1))
+    linear(layer, x)
+    assert called, 'the hook was not called'
+
+
+def by_counter(layer, x, called):
+    with FlopCounterMode(display=False) as counter:
+        linear(layer, x)
+    assert counter.get_total_flops() == 2 * x.numel() * layer.out_features
+
+
+def by_autocast(layer, x, called):
+    with torch.autocast('cpu', torch.bfloat16):
+        assert linear(layer, x).dtype == torch.bfloat16
+
+
+def by_export(layer, x, called):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return linear(self.layer, x)
+
+    graph = str(torch.export.export(Net(), (x,)).graph)
+    assert 'linear' in graph
+    assert 'mkldnn' not in graph
+
+
+def by_vmap(layer, x, called):
+    assert torch.vmap(lambda row: linear(layer, row))(x).shape == (5, 4)
+
+
+def by_backward_hook(layer, x, called):
+    layer.register_full_backward_hook(lambda *_: called.append(1))
+    with torch.enable_grad():
+        linear(layer, x.requires_grad_()).sum().backward()
+    assert called, 'the hook was not called'
+
+
+@pytest.mark.parametrize('watch', [by_hook, by_counter, by_autocast, by_export, by_vmap, by_backward_hook])
+def test_whoever_watches_sees_pytorchs_own_operators(products, watch):
+    with torch.no_grad():
+        watch(nn.Linear(8, 4), torch.randn(5, 8), [])
+    assert not products
+
+
+@pytest.mark.parametrize(
+    ('layer', 'x'),
+    [
+        (Watched(8, 4), torch.randn(5, 8)),
+        (nn.Linear(8, 4).double(), torch.randn(5, 8, dtype=torch.float64)),
+        (nn.Linear(8, 4, device='meta'), torch.randn(5, 8, device='meta')),
+    ],
+    ids=['subclass', 'double', 'meta'],
+)
+def test_what_the_primitive_is_not_for_goes_to_the_module(products, layer, x):
+    with torch.no_grad():
+        assert linear(layer, x).shape == (5, 4)
+    assert not products
+
+
+def test_a_lora_like_replacement_is_called(products):
+    """Adapters replace a linear layer by a module of theirs."""
+    with torch.no_grad():
+        out = linear(nn.Sequential(nn.Linear(8, 4), nn.Threshold(1e9, 0)), torch.randn(5, 8))
+    assert torch.equal(out, torch.zeros(5, 4))
+    assert not products
