@@ -1,14 +1,7 @@
 """Looking into a model: attention maps."""
 
-from mmsparseswin.analysis.attention_maps import (
-    Attention,
-    attention_from,
-    attention_received,
-    record_attention,
-    return_attention,
-    rollout,
-    stitch,
-)
+from mmsparseswin.analysis.attention_maps import Attention, record_attention, return_attention
+from mmsparseswin.analysis.attention_views import attention_from, attention_received, rollout, stitch
 
 __all__ = [
     'Attention',

@@ -1,10 +1,10 @@
-"""All attention of one forward pass, and its way back onto the image.
+"""All attention of one forward pass.
 
 The normal forward pass uses fused attention, which has no weights to return. Here forward hooks ask each attention
 module for them, for one pass; no block knows of it, and compiled or exported models stay as they are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,23 +12,27 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mmsparseswin.analysis.attention_slots import dense, near_slots
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.blocks import SwinBlock
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.neighbourhoods import Neighbourhood
+from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage
 from mmsparseswin.layers.sparta import SparseStage, TokenBlock, TokensToMapAttention
-from mmsparseswin.layers.windows import window_plan
-
-_LARGEST_DENSE = 2**28  # entries of a dense attention matrix: 1 GiB in float32
+from mmsparseswin.layers.windows import WindowPlan, window_plan
 
 
 class Attention(NamedTuple):
-    """The attention weights of one block; every row of ``weights`` sums to 1.
+    """The attention weights of one block; every row of ``weights`` that belongs to a token sums to 1.
 
     ``kind`` says who attends to whom:
 
     - 'window': image tokens inside (shifted) windows, weights (B * windows, heads, area, area); the windows of an image
       are row-major and lie in the rolled frame, padded to whole windows, as published.
+    - 'semantic': tokens of ``grid`` to tokens of ``keys``, semantic or image ones (blocks 1 to 5 of a unit of STViT-R),
+      weights (B * windows, heads, area, K), with the queries and keys of each window in ``plan``; or, where ``window``
+      is None, (B, heads, N, M) between all queries and all keys.
     - 'tokens': all sparse tokens among themselves, weights (B, heads, T, T).
     - 'map': image tokens to sparse tokens, weights (B, heads, N, T); its block number follows the token blocks'.
     """
@@ -36,10 +40,12 @@ class Attention(NamedTuple):
     kind: str
     stage: int
     block: int
-    shift: int  # tokens the windows are shifted by: 0 or half a window (only along axes with more than one window)
-    window: tuple[int, int] | None  # (height, width) in tokens; None for the other kinds
-    grid: Grid  # the image tokens; for 'tokens' those that the sparse tokens were made from
+    shift: int  # tokens the windows are shifted by: 0 or half a window (only along axes that the model does shift)
+    window: tuple[int, int] | None  # (height, width) in tokens of `grid`; None where there are no windows
+    grid: Grid  # the tokens that look; for 'tokens' the image tokens that the sparse tokens were made from
     weights: Tensor
+    keys: tuple[Grid, ...] = ()  # the maps looked at, their tokens one map after the other; () for sparse tokens
+    plan: WindowPlan | Neighbourhood | None = None  # which token each slot of a window holds
 
 
 @contextmanager
@@ -79,7 +85,7 @@ class _Recorder(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self.records: list[Attention] = []
-        self.grid = Grid(0, 0)  # of the block or sparse stage that runs
+        self.grid = self.given = Grid(0, 0)  # of the block or sparse stage that runs: without padding, and as it is
         self.enter_context(torch.compiler.set_stance('force_eager'))  # a compiled graph does not run new hooks
 
     def watch(self, i: int, stage: nn.Module) -> None:
@@ -91,32 +97,48 @@ class _Recorder(ExitStack):
             if isinstance(block, SwinBlock):
                 self._note_grid_of(block)
                 self._ask(block.attn, partial(self._window, i, j, block))
+            elif isinstance(block, SemanticBlock):
+                assert isinstance(stage, SemanticStage)
+                self._ask(block.attn, partial(self._semantic, i, j, stage))
             elif isinstance(block, TokenBlock):
-                self._ask(block, lambda weights, j=j: Attention('tokens', i, j, 0, None, self.grid, weights))
+                self._ask(block, partial(self._tokens, i, j))
         if isinstance(stage, SparseStage):
             self._note_grid_of(stage)
             if isinstance(stage.token_to_map, TokensToMapAttention):
-                last = len(blocks)
-                self._ask(
-                    stage.token_to_map,
-                    lambda weights: Attention('map', i, last, 0, None, self.grid.coarser(2), weights),
-                )
+                self._ask(stage.token_to_map, partial(self._map, i, len(blocks)))
 
     def _window(self, i: int, j: int, block: SwinBlock, weights: Tensor) -> Attention:
-        window, grid = block.attn.window, self.grid
-        shifted = block.shift and (grid.height > window[0] or grid.width > window[1])
-        return Attention('window', i, j, window[0] // 2 if shifted else 0, window, grid, weights)
+        window = block.attn.window
+        plan = window_plan(self.grid, window, block.shift, weights.device, block.shift_single)
+        shift = window[0] // 2 if plan.mask is not None else 0  # shifted windows have a seam, others none
+        return Attention('window', i, j, shift, window, self.grid, weights, (self.grid,), plan)
+
+    def _semantic(self, i: int, j: int, stage: SemanticStage, weights: Tensor) -> Attention:
+        near = stage.plan(self.given, weights.device).of_block(j % UNIT)
+        if near.query_map.valid is not None:
+            alone = stage.plan(self.grid, weights.device).of_block(j % UNIT)
+            near, weights = alone, _without_padding(near, alone, weights)
+        side = stage.window if j % UNIT == UNIT - 1 else stage.tokens
+        window = None if near.queries is None else (side, side)
+        return Attention('semantic', i, j, 0, window, near.query_map, weights, near.key_maps, near)
+
+    def _tokens(self, i: int, j: int, weights: Tensor) -> Attention:
+        return Attention('tokens', i, j, 0, None, self.grid, weights)
+
+    def _map(self, i: int, j: int, weights: Tensor) -> Attention:
+        return Attention('map', i, j, 0, None, self.grid.coarser(2), weights)
 
     def _note_grid_of(self, module: nn.Module) -> None:
         def note(_: nn.Module, args: tuple) -> None:
             grid: Grid = args[1]
             if grid.valid is not None and len(grid.valid) > 1:
                 raise InputError('the images of this batch have different sizes: ask for attention one image at a time')
+            self.given = grid
             self.grid = grid if grid.valid is None else Grid(*grid.valid[0])  # it gets the windows it gets unpadded
 
         self.enter_context(module.register_forward_pre_hook(note))
 
-    def _ask(self, module: nn.Module, describe: Any) -> None:
+    def _ask(self, module: nn.Module, describe: Callable[[Tensor], Attention]) -> None:
         """Have ``module``, which returns (output, weights or None), return the weights, and record them."""
 
         def ask(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -129,109 +151,28 @@ class _Recorder(ExitStack):
         self.enter_context(module.register_forward_hook(keep))
 
 
-def stitch(record: Attention) -> Tensor:
-    """Window attention between all tokens of the image: (B, heads, N, N), [..., query, key], both in raster order.
-
-    Un-rolled; exactly 0 between tokens that do not see each other. Slots of padding are left out and the rest of a row
-    is scaled to the sum 1 (published Swin lets tokens attend to the padding of incomplete windows).
-
-    Raises:
-        InputError: another kind, or more than 1 GiB; use :func:`attention_from` or :func:`attention_received`.
-    """
-    return _dense(*_image_windows(record), record.grid)
-
-
-def attention_from(record: Attention, y: int, x: int) -> Tensor:
-    """What one query token looks at: (B, heads, H, W), the row of :func:`stitch` for token (y, x) of ``record.grid``.
-
-    Raises:
-        InputError: no window attention, or a place outside the grid.
-    """
-    height, width = record.grid.height, record.grid.width
-    if not (0 <= y < height and 0 <= x < width):
-        raise InputError(f'token ({y}, {x}) is outside the grid of {height} x {width} tokens')
-    tokens, weights = _image_windows(record)
-    window, slot = (tokens == y * width + x).nonzero()[0].tolist()
-    return _onto_image(weights[:, :, window, slot], tokens[window], record.grid)
+def _without_padding(near: Neighbourhood, alone: Neighbourhood, weights: Tensor) -> Tensor:
+    """Weights of one padded image by the plan ``near`` -> those it has alone, by the plan ``alone``."""
+    between = dense(near_slots(near, weights))
+    between = between[:, :, _valid(near.query_map)][..., torch.cat(_numbered(near.key_maps))]
+    if alone.queries is None or alone.keys is None:
+        return between
+    queries, keys = alone.queries.view(alone.windows, -1), alone.keys.view(alone.windows, -1)
+    weights = between[:, :, queries[:, :, None], keys[:, None]]  # (B, heads, windows, area, K)
+    if alone.mask is not None:
+        weights = weights * (alone.mask[:, None, :, None] == 0)
+    return weights.transpose(1, 2).flatten(0, 1)
 
 
-def attention_received(record: Attention) -> Tensor:
-    """How much each token is looked at: (B, heads, H, W), the columns of :func:`stitch` summed; 1 on average.
-
-    Raises:
-        InputError: no window attention.
-    """
-    tokens, weights = _image_windows(record)
-    return _onto_image(weights.sum(-2).flatten(2), tokens.flatten(), record.grid)
+def _numbered(maps: Sequence[Grid]) -> list[Tensor]:
+    """The valid tokens of maps that are numbered one after the other."""
+    starts = [0]
+    for grid in maps:
+        starts.append(starts[-1] + grid.height * grid.width)
+    return [_valid(grid) + start for grid, start in zip(maps, starts, strict=False)]
 
 
-def rollout(records: Sequence[Attention], stage: int) -> Tensor:
-    """Attention rollout through the blocks of one stage (Abnar and Zuidema, arXiv 2005.00928).
-
-    The heads' mean of each block, half of it replaced by the identity for the residual branch, multiplied over blocks.
-
-    Args:
-        records: of one forward pass.
-        stage: a stage of Swin, or the sparse stage (whose tokens, not image tokens, are followed).
-
-    Returns:
-        (B, N, N), or (B, T, T): row n is where the output token n comes from in the stage's input; rows sum to 1.
-
-    Raises:
-        InputError: nothing recorded of this stage, or too large, see :func:`stitch`.
-    """
-    mixed = None
-    for record in records:
-        if record.stage != stage or record.kind == 'map':
-            continue
-        if record.kind == 'tokens':
-            mean = record.weights.mean(1)
-        else:
-            tokens, weights = _image_windows(record)
-            mean = _dense(tokens, weights.mean(1, keepdim=True), record.grid)[:, 0]
-        step = (mean + torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)) / 2
-        mixed = step if mixed is None else step @ mixed
-    if mixed is None:
-        raise InputError(f'no attention of stage {stage} among the records, only {sorted({r.stage for r in records})}')
-    return mixed
-
-
-def _image_windows(record: Attention) -> tuple[Tensor, Tensor]:
-    """The token of each slot (windows, area), N on padding; and weights (B, heads, windows, area, area).
-
-    Weights from or to padding and between regions are 0 (of the latter e**-100 is left in the raw ones); the rows of
-    image tokens sum to 1.
-    """
-    if record.window is None:
-        raise InputError(f'attention of kind {record.kind!r} has no windows to put together: use record.weights')
-    area, weights = record.window[0] * record.window[1], record.weights
-    plan = window_plan(record.grid, record.window, record.shift > 0, weights.device)
-    tokens = plan.gather.view(-1, area)[plan.order]
-    inside = tokens < record.grid.height * record.grid.width
-    seen = inside[:, :, None] & inside[:, None]
-    if plan.mask is not None:  # of the last windows of the plan
-        masks = plan.mask.new_zeros(len(tokens), area, area)
-        masks[-len(plan.mask) :] = plan.mask
-        seen &= masks[plan.order] == 0
-    weights = weights.unflatten(0, (-1, len(tokens))).transpose(1, 2) * seen
-    return tokens, weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
-
-
-def _dense(tokens: Tensor, weights: Tensor, grid: Grid) -> Tensor:
-    """What :func:`_image_windows` returns -> (B, heads, N, N)."""
-    batch, heads, count = *weights.shape[:2], grid.height * grid.width
-    if batch * heads * count**2 > _LARGEST_DENSE:
-        raise InputError(
-            f'attention between all {count} tokens would be ({batch}, {heads}, {count}, {count}): more than 1 GiB; '
-            'use attention_from(record, y, x) or attention_received(record), or a smaller image'
-        )
-    dense = weights.new_zeros(batch, heads, count + 1, count + 1)  # padding has the last place
-    dense[:, :, tokens[:, :, None], tokens[:, None]] = weights
-    return dense[:, :, :-1, :-1]
-
-
-def _onto_image(values: Tensor, tokens: Tensor, grid: Grid) -> Tensor:
-    """Values (B, heads, n) of ``tokens`` (n,) -> (B, heads, height, width), 0 elsewhere."""
-    flat = values.new_zeros(*values.shape[:2], grid.height * grid.width + 1)
-    flat[..., tokens] = values
-    return flat[..., :-1].unflatten(-1, (grid.height, grid.width))
+def _valid(grid: Grid) -> Tensor:
+    """The valid tokens of the only image."""
+    height, width = grid.valid[0] if grid.valid is not None else (grid.height, grid.width)
+    return (torch.arange(height)[:, None] * grid.width + torch.arange(width)).flatten()

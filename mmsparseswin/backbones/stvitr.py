@@ -5,12 +5,13 @@ from typing import Any
 from torch import nn
 
 from mmsparseswin.backbones.base import pick
-from mmsparseswin.backbones.swin import Swin
+from mmsparseswin.backbones.sparse_stage import SparseStageSwin
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.blocks import SwinBlock
 from mmsparseswin.layers.neighbourhoods import MASKS, PRESETS
 from mmsparseswin.layers.patches import ConvStem
-from mmsparseswin.layers.semantic_tokens import POOLING, UNIT, SemanticBlock, SemanticStage, TokenGeneration
+from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage, TokenGeneration
+from mmsparseswin.layers.token_pooling import POOLING
 from mmsparseswin.registry import MODELS, ROOT_MODELS
 
 _SEMANTIC = 2  # the stage of semantic tokens
@@ -18,7 +19,7 @@ _SEMANTIC = 2  # the stage of semantic tokens
 
 @ROOT_MODELS.register_module()
 @MODELS.register_module()
-class STViTR(Swin):
+class STViTR(SparseStageSwin):
     """STViT-R-Swin, for classification and detection with the same parameter names.
 
     A convolutional stem instead of the patch embedding; Swin stages 1, 2 and 4; stage 3 made of dumbbell units
@@ -41,16 +42,26 @@ class STViTR(Swin):
         shortcut: keep the pooled tokens in block 1 of the 'cls' preset; 'det' always does.
         layer_scale: initial scale of the branches around semantic tokens. Published: 1e-5.
         pooling: 'max' (published) or 'learned', a weighted mean.
+        global_keys: bound the blocks that see whole maps (4; with 'cls' also 2 and 5), whose cost else grows with the
+            square of the image area: a map of more tokens than this is pooled for them
+            (:mod:`mmsparseswin.layers.pooled_keys`; same parameters, same result up to that size). None: never. What it
+            saves at which size is in docs/flops.md.
+        sparta: SparseSwin's sparse tokens in place of the Swin stage 4, 'num_tokens' of 'token_dims' channels as the
+            arch says; options ``token_*`` and ``pos_encoding`` and a square ``img_size`` as of :class:`SparseSwin`.
         **swin: every option of :class:`Swin`.
     """
 
     # fmt: off
     arch_zoo: dict[str, dict[str, Any]] = {
-        'tiny':  dict(embed_dims=96,  depths=(2, 2, 6, 2),  num_heads=(3, 6, 12, 24), drop_path_rate=0.2),  # ours
-        'small': dict(embed_dims=96,  depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24), drop_path_rate=0.3),
-        'base':  dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), drop_path_rate=0.4),
+        'tiny':  dict(embed_dims=96,  depths=(2, 2, 6, 2),  num_heads=(3, 6, 12, 24), drop_path_rate=0.2,  # ours
+                      num_tokens=49, token_dims=512),
+        'small': dict(embed_dims=96,  depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24), drop_path_rate=0.3,
+                      num_tokens=64, token_dims=768),
+        'base':  dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), drop_path_rate=0.4,
+                      num_tokens=81, token_dims=1024),
     }
     # fmt: on
+    arch_defaults: dict[str, Any] = {**SparseStageSwin.arch_defaults, 'num_tokens': 49, 'token_dims': 512}
 
     def __init__(
         self,
@@ -64,6 +75,8 @@ class STViTR(Swin):
         shortcut: bool = False,
         layer_scale: float = 1e-5,
         pooling: str = 'max',
+        global_keys: int | None = None,
+        sparta: bool = False,
         **swin: Any,
     ) -> None:
         # Plain values, which a module may hold before it is initialised; the base class builds from them.
@@ -74,6 +87,12 @@ class STViTR(Swin):
         self.tokens_per_window, self.layer_scale = tokens_per_window, layer_scale
         self.use_global, self.use_conv_pos, self.relative_pos = use_global, use_conv_pos, relative_pos
         self.shortcut = shortcut or preset == 'det'
+        if global_keys is not None and (global_keys < 1 or relative_pos):
+            raise InputError(
+                f'global_keys={global_keys}, relative_pos={relative_pos}: take a positive number or None, and None '
+                'with relative_pos, because pooled keys have no single position'
+            )
+        self.global_keys, self.sparta = global_keys, sparta
         super().__init__(arch, **swin)
 
     def _stage_depths(self) -> tuple[int, ...]:
@@ -107,7 +126,8 @@ class STViTR(Swin):
     def _join(self, i: int, blocks: list[nn.Module], downsample: nn.Module | None) -> nn.Module:
         if i != _SEMANTIC:
             return super()._join(i, blocks, downsample)
-        return SemanticStage(blocks, self._window(i), self._tokens(), self.preset, self.masks, downsample)
+        window, tokens = self._window(i), self._tokens()
+        return SemanticStage(blocks, window, tokens, self.preset, self.masks, self.global_keys, downsample)
 
     def _tokens(self) -> int:
         """Side of a window's semantic tokens; clipped as the window is."""

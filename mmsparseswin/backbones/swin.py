@@ -10,7 +10,7 @@ from mmsparseswin.backbones.base import OUT_TYPES, TokenBackbone, pick, pick_arc
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.blocks import SwinBlock, SwinStage
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.patches import PatchEmbed, PatchMerging
+from mmsparseswin.layers.patches import MERGING, PatchEmbed
 from mmsparseswin.layers.resize import resize_positions
 from mmsparseswin.registry import MODELS, ROOT_MODELS
 
@@ -34,6 +34,8 @@ class Swin(TokenBackbone):
         attn_drop_rate: dropout on attention weights.
         drop_path_rate: stochastic depth of the last block, growing linearly from 0.
         use_abs_pos_embed: add a learned position embedding, resized to the grid at hand.
+        patch_merging: 'linear' (reference: layer norm of the four neighbours joined, linear) or 'conv' (layer norm of
+            each, 2x2 convolution, odd borders dropped). Weights of the one are a start for the other.
         out_indices: stages to return, ascending; stages after the last one are not built. None: all for 'featmap', else
             the last.
         out_type: 'featmap' (B, C, H, W) maps, 'avg_featmap' (B, C) pooled, 'raw' (B, N, C) tokens.
@@ -84,6 +86,7 @@ class Swin(TokenBackbone):
         attn_drop_rate: float = 0.0,
         drop_path_rate: float | None = None,
         use_abs_pos_embed: bool = False,
+        patch_merging: str = 'linear',
         out_indices: Sequence[int] | None = None,
         out_type: str = 'featmap',
         output_norm: bool = True,
@@ -110,6 +113,7 @@ class Swin(TokenBackbone):
         self.in_channels, self.qkv_bias = in_channels, qkv_bias
         self.drop_rate, self.attn_drop_rate = drop_rate, attn_drop_rate
         self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.patch_merging = pick('patch_merging', patch_merging, tuple(MERGING))
         self.out_type = pick('out_type', out_type, OUT_TYPES)
         self.depths = self._stage_depths()
         self.out_indices = pick_stages(out_indices, self.out_type, len(self.depths))
@@ -162,7 +166,12 @@ class Swin(TokenBackbone):
         }
         rates = self._drop_path_rates()[sum(self.depths[:i]) :]
         blocks = [self._make_block(i, j, options | {'drop_path': rates[j]}) for j in range(self.depths[i])]
-        return self._join(i, blocks, PatchMerging(dims // 2, dims, s['norm_eps']) if i else None)
+        return self._join(i, blocks, self._make_merging(i) if i else None)
+
+    def _make_merging(self, i: int) -> nn.Module:
+        """What makes the grid of stage ``i`` from that of the stage before."""
+        dims = self.settings['embed_dims'] * 2**i
+        return MERGING[self.patch_merging](dims // 2, dims, self.settings['norm_eps'])
 
     def _make_block(self, i: int, j: int, options: dict[str, Any]) -> nn.Module:
         """Block ``j`` of stage ``i``."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.sparse_swin import SparseSwin
+from mmsparseswin.backbones.stvitr import STViTR
 from mmsparseswin.backbones.swin import Swin
 from mmsparseswin.errors import InputError
 
@@ -15,6 +16,9 @@ _MODELS: dict[str, tuple[type[Swin], dict[str, Any]]] = {
     **{f'swin-{arch}': (Swin, {'arch': arch}) for arch in Swin.arch_zoo},
     **{f'swin-{arch}-384': (Swin, {'arch': arch, **_WINDOW_12}) for arch in ('base', 'large')},
     **{f'sparseswin-{arch}': (SparseSwin, {'arch': arch}) for arch in SparseSwin.arch_zoo},
+    **{f'stvitr-{arch}': (STViTR, {'arch': arch}) for arch in STViTR.arch_zoo},
+    **{f'stvitr-det-{arch}': (STViTR, {'arch': arch, 'preset': 'det'}) for arch in STViTR.arch_zoo},
+    **{f'stvitr-sparta-{arch}': (STViTR, {'arch': arch, 'sparta': True}) for arch in STViTR.arch_zoo},
 }
 
 
@@ -33,7 +37,8 @@ def create_model(
         out_type: 'featmap' for maps of strides 4 to 32, 'avg_featmap' for one vector, 'raw' for tokens. The model
             returns a tuple of them; ``forward_intermediates`` gives the output of any block.
         checkpoint: path or http(s) URL; what was loaded is logged. Without it the weights are random.
-        **options: any of :class:`Swin` or :class:`SparseSwin`, which also override what the name stands for.
+        **options: any of :class:`Swin`, :class:`SparseSwin` or :class:`STViTR`, which also override what the name
+            stands for.
 
     Returns:
         The model in training mode, as every new module: call ``eval()`` before you use its features.

@@ -96,21 +96,26 @@ def read_architecture(tensors: Mapping[str, Tensor]) -> Architecture:
         shapes = _stem(tensors, dims, channels)
     for i in stages:
         shapes |= _stage(i, dims * 2**i, depths[i], heads[i], windows[i], ratio, qkv_bias)
+    conv_merging = [i for i in stages[1:] if _has_conv_merging(tensors, i)]
+    for i in conv_merging:
+        name, width = f'stages.{i}.downsample', dims * 2**i
+        shapes |= {**_norm(f'{name}.norm', width // 2), f'{name}.reduction.weight': (width, width // 2, 2, 2)}
     for i in norms:
         shapes |= _norm(f'norm{i}', dims * 2**i)
     if sparse:
         arch, cfg, width = _read_tokens(tensors, sizes, dims, patch, shapes)
         notes = [f'{_TOKEN_HEADS} heads in the token blocks: not in the file, the published number']
         out_indices = tuple(sorted({*norms, 3})) if norms or 'out_type' in cfg else (0, 1, 2, 3)
+        cfg |= {'sparta': True} if semantic else {}
     else:
         arch = _SWIN_ARCHS.get((dims, depths, heads, windows)) or _SWIN_ARCHS.get((dims, depths, heads, None)) or sizes
         cfg = {'img_size': max(patch * 2**i * windows[i] for i in stages)}
         notes = [f'img_size {cfg["img_size"]}: not in the file, the smallest that clips no window']
-        if semantic:
-            shapes = _with_semantic_tokens(tensors, shapes, depths[2], heads[2])
-            cfg |= _semantic_options(tensors)
         out_indices = norms or (stages[-1],)
         width = dims * 2 ** out_indices[-1]
+    if semantic:
+        shapes = _with_semantic_tokens(tensors, shapes, depths[2], heads[2])
+        cfg |= _semantic_options(tensors)
     if 'absolute_pos_embed' in tensors:
         side = _side('absolute_pos_embed', tensors['absolute_pos_embed'].shape[1])
         cfg |= {'use_abs_pos_embed': True, 'img_size': side * patch}
@@ -123,12 +128,13 @@ def read_architecture(tensors: Mapping[str, Tensor]) -> Architecture:
         'patch_size': (patch, 4),
         'mlp_ratio': (ratio, 4),
         'qkv_bias': (qkv_bias, 1),
+        'patch_merging': ('conv' if conv_merging else 'linear', 'linear'),
     }
     cfg |= {name: value for name, (value, usual) in unusual.items() if value != usual}
     cfg['out_indices'] = out_indices
     if not norms and cfg.get('out_type') != 'avg_featmap':
         cfg['output_norm'] = False
-    kind = 'mmsparseswin.' + ('SparseSwin' if sparse else 'STViTR' if semantic else 'Swin')
+    kind = 'mmsparseswin.' + ('STViTR' if semantic else 'SparseSwin' if sparse else 'Swin')
     return Architecture({'type': kind, 'arch': arch, **cfg}, width, shapes, notes)
 
 
@@ -274,6 +280,11 @@ def _norm(name: str, width: int) -> Shapes:
 def _merging(stage: int, width: int) -> Shapes:
     name = f'stages.{stage}.downsample'
     return {**_norm(f'{name}.norm', 2 * width), f'{name}.reduction.weight': (width, 2 * width)}
+
+
+def _has_conv_merging(tensors: Mapping[str, Tensor], stage: int) -> bool:
+    reduction = tensors.get(f'stages.{stage}.downsample.reduction.weight')
+    return reduction is not None and reduction.dim() == 4
 
 
 def _block(name: str, width: int, ratio: float, qkv_bias: bool) -> Shapes:

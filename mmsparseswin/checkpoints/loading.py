@@ -83,6 +83,7 @@ def load_pretrained(module: nn.Module, checkpoint: str | os.PathLike, prefix: st
         tensors = translation.tensors
         if is_semantic(wanted) and not is_semantic(tensors):
             tensors = _as_semantic(tensors, wanted, report)
+        tensors = _as_conv_merging(tensors, wanted, report)
         offered = _leave_out(tensors, wanted, report)
         _check_stages(offered, wanted)
         fitting = _fit(offered, wanted, report)
@@ -123,6 +124,29 @@ def _as_semantic(
     return result
 
 
+def _as_conv_merging(
+    tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport
+) -> dict[str, Tensor]:
+    """Patch merging by a linear layer as a start for one by a convolution.
+
+    The one normalises four neighbours together, the other each: equal where their means and variances are, but for a
+    constant that is met by least squares.
+    """
+    result = dict(tensors)
+    for name, tensor in tensors.items():
+        part = name.removesuffix('reduction.weight')
+        if len(wanted.get(name, ())) != 4 or tensor.dim() != 2 or f'{part}norm.weight' not in tensors:
+            continue
+        gain, shift = (tensors[f'{part}norm.{kind}'].double() for kind in ('weight', 'bias'))
+        # (2C, 4C) in the order (row, column) = (0, 0), (1, 0), (0, 1), (1, 1) -> (2C, C, row, column)
+        kernel = (tensor * gain).unflatten(1, (2, 2, -1)).permute(0, 3, 2, 1).contiguous()
+        constant = torch.linalg.lstsq(kernel.sum((2, 3)), (tensor.double() @ shift)[:, None]).solution[:, 0]
+        result |= {name: kernel.to(tensor.dtype), f'{part}norm.weight': torch.ones_like(constant).to(tensor.dtype)}
+        result[f'{part}norm.bias'] = constant.to(tensor.dtype)
+        report.notes.append(f'{name}: a linear merging starts a convolution, which is not the same function')
+    return result
+
+
 def _leave_out(tensors: Mapping[str, Tensor], wanted: Collection[str], report: LoadReport) -> dict[str, Tensor]:
     """Without what has the name but not the meaning of something in the module."""
     stage4 = {name for name in tensors if name.startswith('stages.3.') and '.downsample.' not in name}
@@ -151,6 +175,7 @@ def _check_stages(offered: Collection[str], wanted: Collection[str]) -> None:
         parts[-1:] = [f'stages.3.{part}.' for part in ('convert', 'lin_t', 'blocks', 'norm')]
     for part in parts:
         differing = {n for n in offered if n.startswith(part)} ^ {n for n in wanted if n.startswith(part)}
+        differing = {n for n in differing if not n.endswith('.num_batches_tracked')}  # a counter that old files lack
         if differing:
             name = min(differing)
             raise InputError(f'{name} is {"in the file" if name in offered else "in the model"} only')

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmsparseswin import SparseSwin, Swin
+from mmsparseswin import SparseSwin, STViTR, Swin
 from mmsparseswin.analysis import (
     attention_from,
     attention_received,
@@ -13,11 +13,16 @@ from mmsparseswin.analysis import (
     stitch,
 )
 from mmsparseswin.errors import InputError
+from mmsparseswin.layers.attention import WindowAttention
+from mmsparseswin.layers.cross_attention import CrossAttention
 from mmsparseswin.layers.grid import Grid
 
 SLIM = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
 SLIM_SPARSE = dict(
     embed_dims=16, depths=(2, 2, 2), num_heads=(1, 2, 4), num_tokens=9, token_dims=32, token_heads=4, token_depth=2
+)
+SLIM_SEMANTIC = dict(
+    embed_dims=16, depths=(1, 2, 6, 1), num_heads=(1, 2, 4, 8), num_tokens=9, token_dims=32, token_heads=4
 )
 BUILDERS = {
     'swin': lambda **kw: Swin(SLIM, img_size=64, **kw),
@@ -25,6 +30,9 @@ BUILDERS = {
     'sparse-mlp': lambda **kw: SparseSwin(SLIM_SPARSE, img_size=64, token_to_map='mlp', **kw),
     'sparse-tile': lambda **kw: SparseSwin(SLIM_SPARSE, img_size=64, token_resize='tile', **kw),
     'sparse-pooled': lambda **kw: SparseSwin(SLIM_SPARSE, img_size=64, out_type='avg_featmap', **kw),
+    'semantic': lambda **kw: STViTR(SLIM_SEMANTIC, layer_scale=0.5, window_size=4, **kw),
+    'semantic-pooled': lambda **kw: STViTR(SLIM_SEMANTIC, layer_scale=0.5, window_size=3, global_keys=10, **kw),
+    'semantic-det': lambda **kw: STViTR(SLIM_SEMANTIC, 'det', layer_scale=0.5, window_size=2, sparta=True, **kw),
 }
 every_backbone = pytest.mark.parametrize('build', BUILDERS.values(), ids=BUILDERS)
 
@@ -123,22 +131,81 @@ def test_every_block_is_recorded_and_the_output_stays(build, size):
         height, width = (-(-side // (4 * 2**record.stage)) for side in size)
         if record.kind == 'tokens':
             assert record.grid == Grid(-(-size[0] // 16), -(-size[1] // 16))
+            assert record.keys == ()
             count = record.weights.shape[-1]
             assert record.weights.shape == (2, 4, count, count)
             assert count % 9 == 0
         elif record.kind == 'map':
             assert record.weights.shape[:3] == (2, 4, height * width)
             assert (record.grid, record.block) == (Grid(height, width), 2)
+        elif record.kind == 'semantic':
+            near = model.stages[2].plan(Grid(height, width), x.device).of_block(record.block)
+            assert record.plan is near
+            keys = sum(g.height * g.width for g in near.key_maps) if near.keys is None else len(near.keys)
+            area = (
+                record.window[0] * record.window[1] if record.window else near.query_map.height * near.query_map.width
+            )
+            assert record.weights.shape == (2 * near.windows, 4, area, keys // near.windows)
+            assert (record.grid, record.keys) == (near.query_map, near.key_maps)
         else:
             h, w = record.window
+            assert record.keys == (record.grid,)
             windows = -(-height // h) * -(-width // w)
             assert record.grid == Grid(height, width)
             assert record.weights.shape == (2 * windows, 2**record.stage, h * w, h * w)
             assert record.shift == (h // 2 if record.block % 2 and windows > 1 else 0)
         torch.testing.assert_close(record.weights.sum(-1), torch.ones_like(record.weights[..., 0]))
     assert ('map' in {r.kind for r in records}) == (
-        getattr(model.stages[3], 'downsample', None) is not None and isinstance(model, SparseSwin)
+        model.stages[3].downsample is not None and getattr(model, 'sparta', False)
     )
+
+
+def values_of(attn, args):
+    """(B, tokens that are seen, C)."""
+    x, context = args[:2]
+    if isinstance(attn, CrossAttention):
+        return attn.kv(context)[..., x.shape[-1] :]
+    return attn.qkv(x)[..., 2 * x.shape[-1] :]
+
+
+# No size pads a window, whose tokens the published models look at and `stitch` leaves out; 224: one window in stage 4.
+@pytest.mark.parametrize('size', [(224, 224), (96, 224)])
+@pytest.mark.parametrize('preset', ['cls', 'det', 'official', 'pooled'])
+def test_stitched_attention_makes_the_output_of_its_block(preset, size):
+    torch.manual_seed(0)
+    options = {
+        'official': dict(preset='det', masks='official'), 'pooled': dict(global_keys=7, use_global=True)
+    }.get(preset, dict(preset=preset))  # fmt: skip
+    # A wide map in stage 3, where not every query sees every key, and no more than that: dense matrices are large.
+    slim = dict(embed_dims=8, depths=(1, 1, 6, 2), num_heads=(1, 1, 2, 2))
+    windows = (8, 4, 2, 7) if size == (96, 224) else 7
+    model = STViTR(slim, window_size=windows, layer_scale=0.5, tokens_per_window=2, **options).eval()
+    for p in model.parameters():
+        p.data += 0.2 * torch.randn_like(p)
+    seen = []
+    for module in model.modules():
+        if isinstance(module, (CrossAttention, WindowAttention)):
+            module.register_forward_hook(lambda module, args, out: seen.append((module, args, out[0])))
+    with torch.no_grad():
+        _, records = return_attention(model, torch.randn(1, 3, *size))
+        assert len(seen) == len(records) == 10
+        for record, (attn, args, out) in zip(records, seen, strict=True):
+            if size == (96, 224) and record.stage == 3:
+                continue  # 3 rows in windows of 7
+            if preset == 'official' and record.kind == 'semantic':
+                continue  # it attends to the outside of the map
+            values = values_of(attn, args).unflatten(2, (attn.num_heads, -1)).transpose(1, 2)
+            dense = stitch(record)
+            got = attn.proj((dense @ values[:, :, : dense.shape[-1]]).transpose(1, 2).flatten(2))
+            torch.testing.assert_close(got, out, rtol=1e-4, atol=1e-4)
+            place = divmod(record.grid.height * record.grid.width // 2, record.grid.width)
+            row = [attention_from(record, *place, keys=i).flatten(2) for i in range(len(record.keys))]
+            torch.testing.assert_close(torch.cat(row, 2), dense[:, :, record.grid.height * record.grid.width // 2])
+            column = [attention_received(record, i).flatten(2) for i in range(len(record.keys))]
+            torch.testing.assert_close(torch.cat(column, 2), dense.sum(2))
+    if size == (224, 224):
+        shifted = [r.shift for r in records if r.kind == 'window']
+        assert shifted == [0, 0, 0, 0, 3 if preset == 'official' else 0], 'a single window'
 
 
 def test_windows_come_image_by_image():
@@ -167,7 +234,7 @@ def test_weights_carry_gradients_with_checkpointing_too(build):
     model = build(with_cp=True, drop_path_rate=0.0).train()
     _, records = return_attention(model, torch.randn(1, 3, 64, 64))
     sum((r.weights**2).sum() for r in records).backward()
-    assert model.patch_embed.proj.weight.grad.abs().sum() > 0
+    assert next(model.parameters()).grad.abs().sum() > 0
 
 
 def test_a_compiled_model_is_recorded_too():
@@ -202,7 +269,9 @@ def test_one_padded_image_has_the_attention_it_has_alone(build):
         (_, alone), (_, padded) = return_attention(model, image), return_attention(model, batch)
     for a, b in zip(alone, padded, strict=True):
         assert a._replace(weights=None) == b._replace(weights=None)
-        torch.testing.assert_close(a.weights, b.weights)
+        # Slots of padding among semantic tokens hold no attention of anyone.
+        a, b = (stitch(r) if r.kind == 'semantic' else r.weights for r in (a, b))
+        torch.testing.assert_close(a, b)
 
 
 def test_bad_requests_say_what_to_do():
@@ -224,6 +293,10 @@ def test_bad_requests_say_what_to_do():
             look(tokens)
     with pytest.raises(InputError, match='stage 4'):
         rollout(records, 4)
+    with torch.no_grad():
+        _, records = return_attention(BUILDERS['semantic']().eval(), batch[:1, :3])
+    with pytest.raises(InputError, match='no rollout through stage 2'):
+        rollout(records, 2)
 
 
 def test_a_matrix_too_large_is_refused_and_single_queries_are_not():

@@ -1,10 +1,10 @@
-"""What both backbones promise, over archs and options."""
+"""What all backbones promise, over archs and options."""
 
 import pytest
 import torch
 from torch import nn
 
-from mmsparseswin import SparseSwin, Swin
+from mmsparseswin import SparseSwin, STViTR, Swin
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.blocks import DropPath, SwinBlock
 
@@ -12,11 +12,32 @@ SLIM = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
 SLIM_SPARSE = dict(
     embed_dims=16, depths=(2, 2, 2), num_heads=(1, 2, 4), num_tokens=9, token_dims=32, token_heads=4, token_depth=1
 )
+SLIM_SEMANTIC = dict(
+    embed_dims=16,
+    depths=(1, 1, 6, 1),
+    num_heads=(1, 2, 4, 8),
+    num_tokens=9,
+    token_dims=32,
+    token_heads=4,
+    token_depth=1,
+)
+OPTIONS = dict(use_global=True, use_conv_pos=True, shortcut=True, pooling='learned', layer_scale=0.5)
 BUILDERS = {
     'swin': lambda **kw: Swin(SLIM, img_size=64, **kw),
     'sparse': lambda **kw: SparseSwin(SLIM_SPARSE, img_size=64, **kw),
     'sparse-mlp': lambda **kw: SparseSwin(SLIM_SPARSE, img_size=64, token_to_map='mlp', **kw),
     'sparse-tile': lambda **kw: SparseSwin(SLIM_SPARSE, img_size=64, token_resize='tile', **kw),
+    # Small windows, so that stage 3 has several.
+    'semantic': lambda **kw: STViTR(SLIM_SEMANTIC, window_size=4, layer_scale=0.5, **kw),
+    'semantic-det': lambda **kw: STViTR(
+        SLIM_SEMANTIC, preset='det', window_size=3, tokens_per_window=2, relative_pos=True, **OPTIONS, **kw
+    ),
+    'semantic-sparse': lambda **kw: STViTR(
+        SLIM_SEMANTIC, img_size=64, tokens_per_window=2, sparta=True, global_keys=8, **OPTIONS, **kw
+    ),
+    'semantic-sparse-mlp': lambda **kw: STViTR(
+        SLIM_SEMANTIC, preset='det', img_size=64, window_size=4, sparta=True, token_to_map='mlp', layer_scale=0.5, **kw
+    ),
 }
 every_backbone = pytest.mark.parametrize('build', BUILDERS.values(), ids=BUILDERS)
 
@@ -60,7 +81,7 @@ def test_tokens_on_larger_swins_share_their_first_three_stages(arch, swin):
 
 
 @every_backbone
-@pytest.mark.parametrize('size', [(64, 64), (31, 47), (101, 150)])
+@pytest.mark.parametrize('size', [(64, 64), (31, 47), (101, 150), (1, 1)])
 def test_maps_have_their_strides_at_any_size(build, size):
     model = build().eval()
     outs = model(torch.randn(2, 3, *size))
@@ -68,6 +89,7 @@ def test_maps_have_their_strides_at_any_size(build, size):
     height, width = -(-size[0] // 4), -(-size[1] // 4)
     for out, channels, stride in zip(outs, model.out_channels, model.out_strides, strict=True):
         assert out.shape == (2, channels, height, width)
+        assert out.isfinite().all()
         assert stride * height >= size[0]
         height, width = -(-height // 2), -(-width // 2)
 
@@ -115,7 +137,7 @@ def test_padding_does_not_change_vectors(build, out_type):
     batch[:, :3, :64, :51], batch[:, 3, :64, :51] = image, 1
     with torch.no_grad():
         (alone,), (padded,) = model(image), model(batch)
-    if out_type == 'raw' and isinstance(model, Swin) and not isinstance(model, SparseSwin):
+    if out_type == 'raw' and not getattr(model, 'sparta', False):
         padded = padded.unflatten(1, (3, 3))[:, :2, :2].flatten(1, 2)
     torch.testing.assert_close(padded, alone)
 
@@ -219,7 +241,7 @@ def test_no_decay_for_vectors_and_position_tables(build):
     names = model.no_weight_decay()
     assert 'stages.0.blocks.0.attn.relative_position_bias_table' in names
     assert 'norm0.weight' in names
-    assert 'patch_embed.proj.weight' not in names
+    assert 'stages.0.blocks.0.mlp.fc1.weight' not in names
     assert all(name in dict(model.named_parameters()) for name in names)
 
 
@@ -229,8 +251,9 @@ def test_layer_depth_grows_from_stem_to_head(build):
     count = sum(model.depths) + 2
     assert model.get_layer_depth('backbone.patch_embed.proj.weight', 'backbone.') == (0, count)
     assert model.get_layer_depth('head.fc.weight', 'backbone.') == (count - 1, count)
-    assert model.get_layer_depth('stages.1.blocks.0.norm1.weight') == (3, count)
-    assert model.get_layer_depth('stages.1.downsample.norm.weight') == (2, count)
+    first = model.depths[0]
+    assert model.get_layer_depth('stages.1.blocks.0.norm1.weight') == (first + 1, count)
+    assert model.get_layer_depth('stages.1.downsample.norm.weight') == (first, count)
     depths = [model.get_layer_depth(n)[0] for n, _ in model.named_parameters()]
     assert 0 <= min(depths) < max(depths) < count
 

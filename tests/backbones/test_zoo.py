@@ -5,7 +5,7 @@ import torch
 from mmengine.logging import MMLogger
 from safetensors.torch import save_file
 
-from mmsparseswin import SparseSwin, Swin, create_model, list_models
+from mmsparseswin import SparseSwin, STViTR, Swin, create_model, list_models
 from mmsparseswin.errors import InputError
 
 SLIM = dict(embed_dims=16, depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 8))
@@ -22,8 +22,26 @@ def test_names_are_the_published_models():
     assert set(list_models('swin-[!s]*')) == {
         'swin-tiny', 'swin-base', 'swin-large', 'swin-cifar', 'swin-base-384', 'swin-large-384'
     }  # fmt: skip
+    assert list_models('stvitr-[tsb]*') == [
+        'stvitr-base', 'stvitr-small', 'stvitr-sparta-base', 'stvitr-sparta-small', 'stvitr-sparta-tiny', 'stvitr-tiny'
+    ]  # fmt: skip
+    assert list_models('*-det-*') == ['stvitr-det-base', 'stvitr-det-small', 'stvitr-det-tiny']
     assert list_models('vit*') == []
 
+
+# Blocks of 384 channels: 12 * 384**2 + 13 * 384, and 169 * 12 of a bias table or 2 * 384 of layer scales.
+STVITR_UNIT = 6 * (12 * 384**2 + 13 * 384) + 169 * 12 + 5 * 2 * 384
+
+
+def swin_stage_4(c, heads):
+    """Patch merging from c to 2c channels, two blocks, the last norm."""
+    merging = 2 * 4 * c + 8 * c**2
+    return merging + 2 * (12 * (2 * c) ** 2 + 13 * 2 * c + 169 * heads) + 2 * 2 * c
+
+
+SWIN_S_STAGE_4, SWIN_B_STAGE_4 = swin_stage_4(384, 24), swin_stage_4(512, 32)
+# Spec A4 less stages 1-3 of Swin-T and the head of 100 classes
+SPARTA = {'tiny': 20_287_971 - 51_300 - 12_151_242, 'small': 29_073_006 - 76_900 - 12_151_242}
 
 # swin_systems.md 1.1 and 3.1, sparseswin_stvit.md A4 with 100 classes taken off
 PARAMETERS = {
@@ -43,6 +61,17 @@ PARAMETERS = {
     # Ours, by the closed forms of the spec: 12 more blocks of 384 channels; Swin-B's stages 1-3 and 81 x 1024 tokens.
     'sparseswin-swin-small': 29_073_006 - 76_900 + 12 * 1_776_492,
     'sparseswin-swin-base': 59_436_664 + 29_930_069,
+    # C4 with the head taken off; D5 counts the norms of the other three maps, too. Ours: two units (12 blocks) fewer.
+    'stvitr-tiny': 49_625_518 - 769_000 - 2 * STVITR_UNIT,
+    'stvitr-small': 49_625_518 - 769_000,
+    'stvitr-base': 87_812_336 - 1_025_000,
+    'stvitr-det-tiny': 48_857_862 - 2 * (96 + 192 + 384) - 2 * STVITR_UNIT,
+    'stvitr-det-small': 48_857_862 - 2 * (96 + 192 + 384),
+    'stvitr-det-base': 86_789_128 - 2 * (128 + 256 + 512),
+    # Ours: stage 4 and its merging and norm of Swin away, SparseSwin's stage 4 instead.
+    'stvitr-sparta-tiny': 49_625_518 - 769_000 - 2 * STVITR_UNIT - SWIN_S_STAGE_4 + SPARTA['tiny'],
+    'stvitr-sparta-small': 49_625_518 - 769_000 - SWIN_S_STAGE_4 + SPARTA['small'],
+    'stvitr-sparta-base': 87_812_336 - 1_025_000 - SWIN_B_STAGE_4 + 29_930_069,
 }
 
 
@@ -50,7 +79,7 @@ PARAMETERS = {
 def test_every_name_builds_its_model(name):
     with torch.device('meta'):
         model = create_model(name, out_type='avg_featmap')
-    assert isinstance(model, SparseSwin if name.startswith('sparse') else Swin)
+    assert type(model) is {'swin': Swin, 'sparseswin': SparseSwin, 'stvitr': STViTR}[name.split('-')[0]]
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
 
 

@@ -34,13 +34,13 @@ from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
 
 _VALUES = 'this model looks at values while it runs, which meta has none of; use --device cpu'
-_FAMILIES = {'swin': mmsparseswin.Swin, 'sparseswin': mmsparseswin.SparseSwin}
+_FAMILIES = {'swin': mmsparseswin.Swin, 'sparseswin': mmsparseswin.SparseSwin, 'stvitr': mmsparseswin.STViTR}
 
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', help='a config, or the name of a classifier: swin-<arch> or sparseswin-<arch>')
+    parser.add_argument('model', help='a config, or a classifier: swin-<arch>, sparseswin-<arch>, stvitr-<arch>')
     parser.add_argument(
         '--shape',
         type=int,

@@ -1,0 +1,60 @@
+"""Where each stage looks, drawn over the image."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from mmsparseswin.analysis.attention_maps import Attention
+from mmsparseswin.analysis.attention_views import attention_received, rollout
+from mmsparseswin.layers.sparta import SparseStage
+
+
+def attention_heat(model: nn.Module, records: Sequence[Attention]) -> dict[int, Tensor]:
+    """How much each place of the image is looked at, by stage.
+
+    A stage of windows: what each token receives in its last block of windows, the mean over heads. The sparse stage:
+    how much each sparse token has in the mean of all of them (rollout), put where its row of the linear layer collects
+    from; those places are the same for every image, only the shares differ.
+
+    Args:
+        model: the model that was recorded.
+        records: of one forward pass, images of one size.
+
+    Returns:
+        stage -> (B, height, width) of that stage's grid, 1 on average.
+    """
+    heat = {r.stage: attention_received(r).mean(1) for r in records if r.kind == 'window'}
+    sparse = [module for module in model.modules() if isinstance(module, SparseStage)]
+    tokens = [r for r in records if r.kind == 'tokens']
+    if sparse and tokens and sparse[0].token_resize == 'weight':
+        grid = tokens[-1].grid
+        shares = rollout(records, tokens[-1].stage).mean(1)  # (B, T)
+        rows = sparse[0].weight_at((grid.height, grid.width)).detach().abs()
+        places = shares @ (rows / rows.sum(1, keepdim=True))
+        heat[tokens[-1].stage] = places.unflatten(1, (grid.height, grid.width))
+    return {stage: one / one.mean((1, 2), keepdim=True) for stage, one in sorted(heat.items())}
+
+
+def draw_heat(image: np.ndarray, heat: Mapping[int, Tensor]) -> Figure:
+    """The image (H, W, 3), uint8 RGB, and beside it each stage's map (height, width) over it."""
+    height, width = image.shape[:2]
+    figure = Figure(figsize=(2.6 * (1 + len(heat)), 2.6 * height / width + 0.4), layout='constrained')
+    first, *others = figure.subplots(1, 1 + len(heat), squeeze=False)[0]
+    first.imshow(image)
+    first.set_title('input')
+    for axes, (stage, places) in zip(others, heat.items(), strict=True):
+        axes.imshow(image)
+        axes.imshow(places, cmap='inferno', alpha=0.6, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        axes.set_title(f'stage {stage + 1}')
+    for axes in (first, *others):
+        axes.set_axis_off()
+    return figure
+
+
+def to_picture(inputs: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> np.ndarray:
+    """One normalised input (3, H, W) -> (H, W, 3) uint8, as the network sees it."""
+    pixels = inputs if mean is None or std is None else inputs * std + mean
+    return pixels.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,61 @@
+"""Attention weights with the token that each of their rows and columns belongs to."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.neighbourhoods import Neighbourhood
+from mmsparseswin.layers.windows import WindowPlan
+
+
+class Slots(NamedTuple):
+    """Attention of windows; the keys of a window may be other tokens than its queries."""
+
+    queries: Tensor  # (windows, area) token of each slot, `size[0]` on padding
+    keys: Tensor  # (windows, K) token of each slot, `size[1]` on padding
+    weights: Tensor  # (B, heads, windows, area, K)
+    size: tuple[int, int]  # tokens that look, tokens that are looked at
+
+
+def window_slots(plan: WindowPlan, weights: Tensor, grid: Grid) -> Slots:
+    """Slots of Swin's windows; weights from or to padding and between regions are 0 (e**-100 of it left raw)."""
+    count, area = grid.height * grid.width, weights.shape[-1]
+    tokens = plan.gather.view(-1, area)[plan.order]
+    inside = tokens < count
+    seen = inside[:, :, None] & inside[:, None]
+    if plan.mask is not None:  # of the last windows of the plan
+        masks = plan.mask.new_zeros(len(tokens), area, area)
+        masks[-len(plan.mask) :] = plan.mask
+        seen &= masks[plan.order] == 0
+    weights = weights.unflatten(0, (-1, len(tokens))).transpose(1, 2)  # (B, heads, windows, area, area)
+    return Slots(tokens, tokens, _scaled(weights * seen), (count, count))
+
+
+def near_slots(near: Neighbourhood, weights: Tensor) -> Slots:
+    """Slots of a neighbourhood of STViT-R; a query that fills several slots is in one of them."""
+    looking = near.query_map.height * near.query_map.width
+    seen = sum(grid.height * grid.width for grid in near.key_maps)
+    queries, keys = (torch.arange(n, device=weights.device)[None] for n in (looking, seen))
+    if near.inverse is None or near.keys is None:
+        return Slots(queries, keys, weights[:, :, None], (looking, seen))
+    keys = near.keys.view(near.windows, -1)
+    places = torch.full((near.windows * weights.shape[-2],), looking, device=weights.device)
+    places[near.inverse] = queries[0]
+    weights = weights.unflatten(0, (-1, near.windows)).transpose(1, 2) * (keys < seen)[:, None]
+    return Slots(places.view(near.windows, -1), keys, _scaled(weights), (looking, seen))
+
+
+def dense(slots: Slots) -> Tensor:
+    """(B, heads, tokens that look, tokens that are looked at), 0 where they do not see each other."""
+    looking, seen = slots.size
+    place = slots.queries[:, :, None] * (seen + 1) + slots.keys[:, None]  # padding has the last row and column
+    flat = slots.weights.new_zeros(*slots.weights.shape[:2], (looking + 1) * (seen + 1))
+    flat = flat.index_add(2, place.flatten(), slots.weights.flatten(2))
+    return flat.unflatten(2, (looking + 1, seen + 1))[:, :, :-1, :-1]
+
+
+def _scaled(weights: Tensor) -> Tensor:
+    """Rows of the sum 1 again, after what falls on padding was taken out."""
+    return weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
