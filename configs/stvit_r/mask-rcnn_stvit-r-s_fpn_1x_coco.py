@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/mask_rcnn_stvitr_fpn.py',
+    '../_base_/datasets/coco_instance.py',
+    '../_base_/schedules/adamw_1x.py',
+    '../_base_/default_runtime.py',
+]
