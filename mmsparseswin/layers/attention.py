@@ -1,13 +1,16 @@
 """Attention: the one scaled dot product, and window attention with relative position bias."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from mmsparseswin.layers.kernels import linear, unwatched
 from mmsparseswin.layers.windows import WindowPlan
 
-# Queries times keys.
+# Queries times keys up to which spelt-out attention beats the fused kernel of a CPU: the scores stay in cache.
 _SMALL_WINDOW = 64 * 64
 
 
@@ -26,22 +29,52 @@ def attend(
         (..., n, d), and the weights (..., n, m) when asked for.
     """
     bias = bias if bias is None else bias.to(q.dtype)
-    if not need_weights and not _better_spelt_out(q, k):
+    if not need_weights and dropout == 0 and unwatched(q):
+        if torch.is_grad_enabled():
+            if bias is not None and bias.requires_grad:
+                return _Recomputed.apply(q, k, v, bias), None
+        elif q.shape[-2] * k.shape[-2] <= _SMALL_WINDOW:
+            return _weights(q, k, bias) @ v, None
+    if not need_weights:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
-    scores = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
-    if bias is not None:
-        scores += bias
-    weights = scores.softmax(-1, dtype=torch.float32 if _is_half(q) else None).to(v.dtype)
+    weights = _weights(q, k, bias)
     return F.dropout(weights, dropout, training=dropout > 0) @ v, weights
 
 
-def _better_spelt_out(q: Tensor, k: Tensor) -> bool:
-    """Whether the fused kernel is slower: on a CPU, while the scores of a window fit into the first cache."""
-    return not torch.is_grad_enabled() and unwatched(q) and q.shape[-2] * k.shape[-2] <= _SMALL_WINDOW
+def _weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
+    """Softmax of the scores (..., n, m), taken in float32."""
+    scores = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
+    if bias is not None:
+        scores += bias
+    return scores.softmax(-1, dtype=torch.float32).to(q.dtype) if _is_half(q) else scores.softmax(-1)
 
 
 def _is_half(x: Tensor) -> bool:
     return x.dtype in (torch.float16, torch.bfloat16)
+
+
+class _Recomputed(torch.autograd.Function):
+    """Attention whose bias is learned, on a CPU, where the fused kernel has no gradient of it.
+
+    PyTorch falls back to a graph that keeps scaled copies of queries and keys, and the weights; this keeps what it is
+    given and takes the softmax again in the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(q, k, v, bias)
+        return _weights(q, k, bias) @ v
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        q, k, v, bias = ctx.saved_tensors
+        scale = q.shape[-1] ** -0.5
+        weights = _weights(q, k, bias)
+        grad_v = weights.transpose(-2, -1) @ grad
+        slope = grad @ v.transpose(-2, -1)
+        slope = (slope - (slope * weights).sum(-1, keepdim=True)).mul_(weights)  # of the scores
+        return slope @ k * scale, slope.transpose(-2, -1) @ q * scale, grad_v, slope.sum_to_size(bias.shape)
 
 
 class WindowAttention(nn.Module):

@@ -128,3 +128,31 @@ def test_valid_area_channel_is_taken_off():
 def test_wrong_number_of_channels_is_refused():
     with pytest.raises(ValueError, match='got 5 input channels, expected in_channels=3'):
         split_valid_area(torch.zeros(1, 5, 8, 8), 3)
+
+
+@pytest.mark.parametrize('bias_shape', [(1, 3, 9, 11), (2, 1, 9, 11), (9, 11)])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32])
+def test_gradients_of_a_learned_bias_equal_those_of_the_plain_formula(bias_shape, dtype):
+    torch.manual_seed(0)
+    shapes = [(2, 3, 9, 8), (2, 3, 11, 8), (2, 3, 11, 8), bias_shape]
+    exact = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    given = [x.detach().to(dtype).requires_grad_() for x in exact]
+    toward = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    q, k, v, bias = exact
+    ((q @ k.transpose(-2, -1) * 8**-0.5 + bias).softmax(-1) @ v * toward).sum().backward()
+    out, _ = attend(*given)
+    (out * toward).sum().backward()
+    for x, want in zip(given, exact, strict=True):
+        torch.testing.assert_close(x.grad.double(), want.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_in_bfloat16_errs_about_as_little_as_the_fused_kernel():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 4, 2, 49, 32, dtype=torch.float64)
+    bias = torch.randn(1, 2, 49, 49, dtype=torch.float64)
+    exact = attend(q, k, v, bias)[0]
+    half = [x.bfloat16() for x in (q, k, v, bias)]
+    with torch.no_grad():
+        error = (attend(*half)[0] - exact).abs().max()
+    fused = F.scaled_dot_product_attention(*half[:3], attn_mask=half[3])
+    assert error < 3 * (fused - exact).abs().max()
