@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmsparseswin.checkpoints import load_pretrained
 from mmsparseswin.errors import InputError
+from mmsparseswin.layers.blocks import PreNormBlock
 from mmsparseswin.layers.grid import Grid, split_valid_area
 
 OUT_TYPES = ('featmap', 'avg_featmap', 'raw')
@@ -173,10 +174,23 @@ class TokenBackbone(BaseModule):
         if self.absolute_pos_embed is not None:
             self.absolute_pos_embed.requires_grad_(False)
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute the activations of each block in the backward pass: less memory, more time."""
+    def set_grad_checkpointing(self, enable: bool | str = True) -> None:
+        """Keep less for the backward pass and compute it again there.
+
+        Args:
+            enable: True keeps the input of each block alone; 'light' leaves out what is cheap to have again, layer
+                norms, gathered windows and GELUs, and keeps the matrix products; False keeps everything.
+
+        Raises:
+            InputError: another value.
+        """
+        if enable not in (True, False, 'light'):
+            raise InputError(f"with_cp {enable!r} is unknown; choose True, False or 'light'")
         for stage in self.stages:
-            stage.with_cp = enable  # type: ignore[assignment]
+            stage.with_cp = enable is True  # type: ignore[assignment]
+        for module in self.modules():
+            if isinstance(module, PreNormBlock):
+                module.light = enable == 'light'
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that must not decay: vectors, position tables (spec, section 0)."""

@@ -42,7 +42,7 @@ class Swin(TokenBackbone):
         output_norm: layer norm on each output.
         frozen_stages: -1 nothing, 0 the patch embedding, k that and the first k stages.
         norm_eval: keep batch norms in eval mode while training (Swin itself has none).
-        with_cp: gradient checkpointing.
+        with_cp: gradient checkpointing, of whole blocks or 'light' (see :meth:`set_grad_checkpointing`).
         init_cfg: mmengine's; ``dict(type='Pretrained', checkpoint=...)`` takes weights of any known source.
 
     Raises:
@@ -92,7 +92,7 @@ class Swin(TokenBackbone):
         output_norm: bool = True,
         frozen_stages: int = -1,
         norm_eval: bool = False,
-        with_cp: bool = False,
+        with_cp: bool | str = False,
         init_cfg: dict | None = None,
         **unknown: Any,
     ) -> None:

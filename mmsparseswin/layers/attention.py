@@ -128,16 +128,23 @@ class WindowAttention(nn.Module):
         Returns:
             (B, N, C), and the weights (windows of the whole batch, heads, area, area), windows in row-major order.
         """
-        shape = x.shape
+        out, weights = self.mix(self.project(x, plan), plan, need_weights)
+        return out.view(x.shape), weights
+
+    def project(self, x: Tensor, plan: WindowPlan) -> Tensor:
+        """Normalised tokens (B, N, C) -> queries, keys and values (B or 1, windows * area, 3C) in window order."""
         if plan.flat:
-            x = x.reshape(1, -1, shape[-1])
+            x = x.reshape(1, -1, x.shape[-1])
         if plan.padded:
             x = F.pad(x, (0, 0, 0, 1))
-        x = x.index_select(1, plan.gather)  # (B, windows * area, C)
+        return linear(self.qkv, x.index_select(1, plan.gather))
+
+    def mix(self, qkv: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`project` returns -> tokens (B or 1, N or B * N, C) in grid order, and weights as above."""
         area, heads = self.window[0] * self.window[1], self.num_heads
-        batch, slots, dims = x.shape
+        batch, slots, dims = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         windows = slots // area
-        qkv = linear(self.qkv, x).view(batch, windows, area, 3, heads, dims // heads).permute(3, 0, 1, 4, 2, 5)
+        qkv = qkv.view(batch, windows, area, 3, heads, dims // heads).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_bias()
         dropout = self.attn_drop if self.training else 0.0
 
@@ -157,7 +164,7 @@ class WindowAttention(nn.Module):
             outs.append(out.unflatten(1, (seam, heads)))
             weights.append(weight)
         x = torch.cat([out.transpose(2, 3) for out in outs], 1).view(batch, slots, dims)
-        x = self.proj_drop(linear(self.proj, x)).index_select(1, plan.inverse).view(shape)
+        x = self.proj_drop(linear(self.proj, x)).index_select(1, plan.inverse)
         if not need_weights:
             return x, None
         full = torch.cat([w.reshape(batch, -1, heads, area, area) for w in weights if w is not None], 1)

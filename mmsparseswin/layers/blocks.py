@@ -7,7 +7,7 @@ from torch.utils.checkpoint import checkpoint
 from mmsparseswin.layers.attention import WindowAttention
 from mmsparseswin.layers.blocked import piece_size, swin_block
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.kernels import linear
+from mmsparseswin.layers.kernels import hooked, linear, recomputed
 from mmsparseswin.layers.windows import window_plan
 
 
@@ -79,7 +79,19 @@ class PreNormBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dims, eps=norm_eps)
         self.mlp = MLP(dims, int(dims * mlp_ratio), drop)
         self.drop_path = DropPath(drop_path)
+        self.light = False
         self.apply(init_swin)
+
+    def recomputes(self) -> bool:
+        """Whether norms, gathers and GELUs are taken again in the backward pass instead of being kept."""
+        return self.light and torch.is_grad_enabled() and not hooked(self.attn, self.mlp)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The MLP of the normalised tokens: (..., C) -> (..., C)."""
+        if not self.recomputes():
+            return self.mlp(self.norm2(x))
+        hidden = recomputed(lambda x: linear(self.mlp.fc1, self.norm2(x)), x)
+        return self.mlp.drop(recomputed(lambda x: linear(self.mlp.fc2, self.mlp.drop(self.mlp.act(x))), hidden))
 
 
 class SwinBlock(PreNormBlock):
@@ -125,8 +137,13 @@ class SwinBlock(PreNormBlock):
         if tokens:
             return swin_block(self, x, grid, tokens)
         plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
-        x = x + self.drop_path(self.attn(self.norm1(x), plan)[0])
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        if self.recomputes():
+            qkv = recomputed(lambda x: self.attn.project(self.norm1(x), plan), x)
+            attended = self.attn.mix(qkv, plan)[0].view(x.shape)
+        else:
+            attended = self.attn(self.norm1(x), plan)[0]
+        x = x + self.drop_path(attended)
+        return x + self.drop_path(self.transform(x))
 
 
 class SwinStage(nn.Module):

@@ -6,6 +6,7 @@ with them. Whoever watches the operators, be it a tracer, a compiler, a FLOP cou
 own.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,19 +14,33 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils.checkpoint import checkpoint
 
 
 def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None) -> Tensor:
     """``act(module(x))``: (..., in_features) -> (..., out_features)."""
     if not _is_plain(module, x):
         x = module(x)
-    elif torch.is_grad_enabled():
-        x = _Linear.apply(x, module.weight, module.bias)
-    elif type(act) is nn.GELU and act.approximate == 'none' and not hooked(act):
-        return _product(x, module.weight, module.bias, 'gelu')
+        return x if act is None else act(x)
+    weight, bias = module.weight, module.bias
+    if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, weight, bias)):
+        if type(act) is nn.GELU and act.approximate == 'none' and not hooked(act):
+            return _product(x, weight, bias, 'gelu')
+        x = _product(x, weight, bias)
+    elif x.requires_grad or weight.requires_grad:
+        kept = _Keep.apply(x, weight)
+        x = _Linear.apply(kept, weight, bias, kept.grad_fn)
     else:
-        x = _product(x, module.weight, module.bias)
+        x = module(x)
     return x if act is None else act(x)
+
+
+def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function(x)``, keeping nothing inside: steps are taken again in the backward pass, up to the last that keeps.
+
+    Of a function that ends in a linear layer the steps before it are taken again, not its product.
+    """
+    return checkpoint(function, x, use_reentrant=False)
 
 
 def unwatched(x: Tensor) -> bool:
@@ -72,18 +87,34 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, act: str = '
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, act, [], 'none')
 
 
+class _Keep(torch.autograd.Function):
+    """Keeps what the backward pass of the next product needs.
+
+    It is a step of its own, so that recomputation under :func:`recomputed` ends ahead of the product.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
 class _Linear(torch.autograd.Function):
     """A linear layer whose three products, forward and backward, are oneDNN's."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, keep: Any) -> Tensor:
+        ctx.keep = keep
         return _product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x, weight = ctx.keep.saved_tensors
         rows, grad_rows = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
@@ -96,4 +127,4 @@ class _Linear(torch.autograd.Function):
                 grad_weight = _product(rows.t(), grad_rows.t()).t()
         if ctx.needs_input_grad[2]:
             grad_bias = grad_rows.sum(0)
-        return grad_x, grad_weight, grad_bias
+        return grad_x, grad_weight, grad_bias, None

@@ -39,6 +39,22 @@ class Neighbourhood(NamedTuple):
     padded: bool = False  # whether `keys` uses the zero token
     pools: tuple[PooledMap | None, ...] = ()  # where a map of `key_maps` is the means of one; () if none is
 
+    def pieces(self, keys: int) -> 'list[Neighbourhood]':
+        """The same by some windows at a time, with about ``keys`` keys in all; their slots follow one another."""
+        if self.queries is None or self.keys is None:
+            return [self]
+        step = max(1, keys * self.windows // len(self.keys))
+        queries, slots = self.queries.view(self.windows, -1), self.keys.view(self.windows, -1)
+        return [
+            self._replace(
+                queries=queries[i : i + step].flatten(),
+                keys=slots[i : i + step].flatten(),
+                mask=self.mask if self.mask is None else self.mask[:, i : i + step],
+                windows=len(queries[i : i + step]),
+            )
+            for i in range(0, self.windows, step)
+        ]
+
 
 class UnitPlan(NamedTuple):
     """All tables of a dumbbell unit on one grid."""
@@ -92,6 +108,7 @@ def unit_plan(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # whoever asks first, it serves training too
 def _cached_plan(
     grid: Grid, window: int, tokens: int, preset: str, masks: str, device: torch.device, global_keys: int | None
 ) -> UnitPlan:

@@ -97,7 +97,7 @@ class SemanticBlock(PreNormBlock):
                 keys[i] = pooled(keys[i], cells)
         out = self.layer_scale_1 * self.attn(q, keys[0] if len(keys) == 1 else torch.cat(keys, 1), near, side)[0]
         x = x + self.drop_path(out) if self.shortcut else out
-        return x + self.drop_path(self.layer_scale_2 * self.mlp(self.norm2(x)))
+        return x + self.drop_path(self.layer_scale_2 * self.transform(x))
 
 
 class TokenGeneration(SemanticBlock):

@@ -46,6 +46,7 @@ def window_plan(
 
 # 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # whoever asks first, it serves training too
 def _cached_plan(
     grid: Grid, window: tuple[int, int], shift: bool, device: torch.device, shift_single: bool
 ) -> WindowPlan:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmsparseswin import SparseSwin, STViTR, Swin
+from mmsparseswin import SparseSwin, STViTR, Swin, create_model
 from mmsparseswin.errors import InputError
+from mmsparseswin.layers import cross_attention, neighbourhoods, resize, windows
 from mmsparseswin.layers.blocks import DropPath, SwinBlock
 
 SLIM = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
@@ -304,3 +305,47 @@ def test_bfloat16_stays_near_float32(build):
         assert half.dtype == torch.bfloat16
         assert (mixed.float() - full).abs().max() < 0.1 * full.abs().max()
         assert (half.float() - full).abs().max() < 0.1 * full.abs().max()
+
+
+@pytest.mark.parametrize('name', ['swin-tiny', 'stvitr-det-tiny'])
+def test_light_recomputation_keeps_less_and_gives_the_same_gradients(name):
+    torch.manual_seed(0)
+    model, x = create_model(name, drop_path_rate=0.1).train(), torch.randn(2, 3, 45, 70)
+
+    def step(mode):
+        model.set_grad_checkpointing(mode)
+        kept = {}
+
+        def pack(tensor):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            outs = model(x)
+        sum(out.square().mean() for out in outs).backward()
+        grads = [p.grad for p in model.parameters()]
+        model.zero_grad()
+        weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        return grads, sum(size for place, size in kept.items() if place not in weights)
+
+    grads, size = step(False)
+    for mode, share in (('light', 0.8), (True, 0.4)):
+        again, less = step(mode)
+        assert less < share * size, mode
+        for one, other in zip(grads, again, strict=True):
+            assert torch.equal(one, other), mode
+
+
+def test_unknown_checkpointing_is_refused():
+    with pytest.raises(InputError, match="'light'"):
+        Swin(with_cp='some')
+
+
+def test_tables_made_in_inference_mode_serve_a_training_step():
+    for cache in (windows._cached_plan, neighbourhoods._cached_plan, cross_attention._cached_offsets, resize._matrix):
+        cache.cache_clear()
+    model, x = STViTR('tiny', relative_pos=True, sparta=True).train(), torch.randn(1, 3, 70, 45)
+    with torch.inference_mode():
+        model(x)
+    sum(out.mean() for out in model(x)).backward()

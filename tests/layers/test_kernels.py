@@ -46,13 +46,21 @@ def test_gradients_equal_those_of_double_precision(products, inner, outer, act):
         torch.testing.assert_close(got.grad.double(), want.grad, atol=1e-5, rtol=1e-5)
 
 
-def test_frozen_layers_and_inputs_get_no_gradient(products):
+def test_frozen_weights_get_no_gradient(products):
     layer, x = nn.Linear(8, 4), torch.randn(3, 8)
     layer.weight.requires_grad_(False)
     linear(layer, x).sum().backward()
-    assert layer.weight.grad is None
     assert torch.equal(layer.bias.grad, torch.full((4,), 3.0))
-    assert len(products) == 1, 'a product was computed that nobody needs'
+    x.requires_grad_()
+    linear(layer, x).sum().backward()
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand(3, 8))
+    assert layer.weight.grad is None
+    assert len(products) == 2, 'a product was computed that nobody needs'
+
+
+def test_a_frozen_layer_builds_no_graph(products):
+    assert not linear(nn.Linear(8, 4).requires_grad_(False), torch.randn(3, 8), nn.GELU()).requires_grad
+    assert len(products) == 1
 
 
 class Watched(nn.Linear):
