@@ -1,5 +1,27 @@
 """What needs mmdet: detectors, necks, transforms and the embedded data set."""
 
-from mmsparseswin.detection import float32, loading, metrics, valid_area
+from mmsparseswin.detection import (
+    float32,
+    loading,
+    merged_swin,
+    metrics,
+    necks,
+    pyramid,
+    ssd_augmentation,
+    ssd_head,
+    ssd_priors,
+    valid_area,
+)
 
-__all__ = ['float32', 'loading', 'metrics', 'valid_area']
+__all__ = [
+    'float32',
+    'loading',
+    'merged_swin',
+    'metrics',
+    'necks',
+    'pyramid',
+    'ssd_augmentation',
+    'ssd_head',
+    'ssd_priors',
+    'valid_area',
+]

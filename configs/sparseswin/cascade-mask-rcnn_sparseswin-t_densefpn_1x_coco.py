@@ -1,0 +1,3 @@
+_base_ = './cascade-mask-rcnn_sparseswin-t_fpn_1x_coco.py'
+
+model = dict(neck=dict(type='mmsparseswin.DenseFPN'))

@@ -1,0 +1,7 @@
+_base_ = './ssd_swin-t-b_none_coco.py'
+
+maps = _base_.out_channels
+model = dict(
+    neck=dict(type='mmsparseswin.DenseFPN', in_channels=maps, out_channels=256),
+    bbox_head=dict(in_channels=[256] * 6),
+)

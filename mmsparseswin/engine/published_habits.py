@@ -1,0 +1,93 @@
+"""What published training programs do and mmengine does not, so that their recipes can be run as they were.
+
+Not meant for recipes of your own; each class says what it costs.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.optim.scheduler import CosineRestartLR
+from mmengine.runner import Runner
+from torch import nn
+from torch.optim import Optimizer
+
+from mmsparseswin.errors import InputError
+from mmsparseswin.registry import HOOKS, PARAM_SCHEDULERS
+
+
+@HOOKS.register_module()
+class EvalModeHook(Hook):
+    """Train in evaluation mode from some epoch on: no stochastic depth, no dropout.
+
+    SparseSwin's published program calls ``model.train()`` once before its loop over epochs and ``eval()`` in each test,
+    so that all epochs but the first train like this (spec sparseswin_stvit.md, A6).
+
+    Args:
+        begin: first such epoch, counted from 0.
+    """
+
+    def __init__(self, begin: int = 1) -> None:
+        self.begin = begin
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Undo the ``train()`` with which mmengine starts an epoch."""
+        if runner.epoch >= self.begin and runner.model.training:
+            runner.model.eval()
+
+
+@HOOKS.register_module()
+class ClipEachTensorHook(Hook):
+    """Clip the gradient of every parameter tensor to a norm of its own; any optimizer wrapper, scaled losses included.
+
+    SwinViT's published program does (spec swin_systems.md, 1.2). Unlike clipping the norm of all gradients together, it
+    changes their direction.
+
+    Args:
+        max_norm: largest norm of one tensor's gradient.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def before_train(self, runner: Runner) -> None:
+        """Clip in front of every step of the optimizer, when a loss scaler has undone its scaling."""
+        runner.optim_wrapper.optimizer.register_step_pre_hook(self._clip)
+
+    def _clip(self, optimizer: Optimizer, *_: Any) -> None:
+        for group in optimizer.param_groups:
+            for parameter in group['params']:
+                nn.utils.clip_grad_norm_(parameter, self.max_norm)
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmUpRestartLR(CosineRestartLR):
+    """A cosine with restarts, each cycle with a linear warm-up of its own (spec swin_systems.md, 1.2).
+
+    Args:
+        optimizer: given by the Runner.
+        periods: lengths of the cycles.
+        warm_up: steps at the start of each cycle, in which the rate grows from ``eta_min``.
+        eta_min: rate at the start and end of each cycle.
+        **options: ``begin``, ``end`` and the like, as every scheduler of mmengine. By epoch, as published.
+    """
+
+    def __init__(self, optimizer: Any, periods: Sequence[int], warm_up: int, eta_min: float, **options: Any) -> None:
+        if not 0 <= warm_up < min(periods):
+            raise InputError(f'warm_up {warm_up} must be at least 0 and shorter than every one of periods {periods}')
+        self.warm_up = warm_up
+        super().__init__(
+            optimizer, periods=list(periods), restart_weights=[1.0] * len(periods), eta_min=eta_min, **options
+        )
+
+    def _get_value(self) -> list[float]:
+        cycle = self.get_position_from_periods(self.last_step, self.cumulative_periods)
+        if cycle is None:
+            return [group[self.param_name] for group in self.optimizer.param_groups]
+        step = self.last_step - (self.cumulative_periods[cycle - 1] if cycle else 0)
+        if step < self.warm_up:
+            height = step / self.warm_up
+        else:
+            height = (1 + math.cos(math.pi * (step - self.warm_up) / (self.periods[cycle] - self.warm_up))) / 2
+        return [self.eta_min + (base - self.eta_min) * height for base in self.base_values]
