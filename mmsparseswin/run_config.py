@@ -25,6 +25,8 @@ _RUNNER_KEYS = {
     *('runner_type', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'compile'),
     *('tta_model', 'tta_pipeline'),
 }
+# What holds a backbone in a model, the outermost first.
+_HOLDERS = ('module', 'detector', 'backbone')
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -163,6 +165,60 @@ def set_launcher(cfg: Config, launcher: str) -> None:
         ),
     )
     cfg.model_wrapper_cfg.device_ids = None
+
+
+def set_epochs(cfg: Config, epochs: int) -> None:
+    """Train `epochs` epochs instead of the config's number, and stretch every schedule that is counted in epochs alike.
+
+    Raises:
+        InputError: fewer than one, or a training that is not counted in epochs.
+    """
+    old = cfg.get('train_cfg', {}).get('max_epochs')
+    if epochs < 1 or not old:
+        raise InputError(f'--epochs {epochs}: must be at least 1, and train_cfg.max_epochs of the config a number')
+    cfg.train_cfg.max_epochs = epochs
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if scheduler.get('by_epoch', True):
+            _stretch(scheduler, epochs / old)
+
+
+def _stretch(scheduler: ConfigDict, factor: float) -> None:
+    """Multiply what is counted in epochs; a phase keeps a quarter of an epoch, or a whole one if it is counted so."""
+    by_step = scheduler.get('convert_to_iter_based', False)
+
+    def scaled(epochs: float) -> float:
+        return max(epochs * factor, 0.25) if by_step else max(round(epochs * factor), 1)
+
+    to_its_end = scheduler.get('T_max') == scheduler.get('end', 0) - scheduler.get('begin', 0)
+    for name in ('begin', 'end', 'T_max', 'step_size', 'milestones', 'periods', 'warm_up'):
+        value = scheduler.get(name)
+        if isinstance(value, (list, tuple)):
+            scheduler[name] = [scaled(one) for one in value]
+        elif value:
+            scheduler[name] = scaled(value)
+    if to_its_end:
+        scheduler.T_max = scheduler.end - scheduler.get('begin', 0)
+
+
+def set_pretrained(cfg: Config, checkpoint: str) -> None:
+    """Start the backbone, the innermost one if they are nested, from `checkpoint` of any source.
+
+    Raises:
+        InputError: the config's backbone is not one of ours.
+    """
+    from mmsparseswin.backbones.base import TokenBackbone
+    from mmsparseswin.registry import MODELS
+
+    node, path = cfg.model, 'model'
+    while inner := [name for name in _HOLDERS if isinstance(node.get(name), dict)]:
+        node, path = node[inner[0]], f'{path}.{inner[0]}'
+    kind = MODELS.get(str(node.get('type')).removeprefix('mmsparseswin.'))
+    if kind is None or not issubclass(kind, TokenBackbone):
+        raise InputError(
+            f'--pretrained starts a Swin, SparseSwin or STViTR of mmsparseswin; {path} is {node.get("type")}'
+        )
+    node.init_cfg = ConfigDict(type='Pretrained', checkpoint=checkpoint)
 
 
 def add_hook(cfg: Config, hook: dict[str, Any]) -> None:

@@ -11,9 +11,8 @@ predictions/predictions.json   of a detector: COCO layout (images, annotations w
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mmcv
 from mmengine.config import Config
@@ -22,18 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mmsparseswin import cli, run_config
-from mmsparseswin.detection.loading import find_damage
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
 from mmsparseswin.errors import InputError
-
-_EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
-
-
-class Job(NamedTuple):
-    """One image: where it is, and its name below the output folder."""
-
-    path: Path
-    name: Path
+from mmsparseswin.image_files import Job, batches, find_images
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,44 +39,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--no-pictures', action='store_true', help='write the JSON file only')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     return parser.parse_args()
-
-
-def find_images(inputs: list[str]) -> list[Job]:
-    """The images that `inputs` name, folders in the order of their file names."""
-    jobs = []
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob('*') if file.suffix.lower() in _EXTENSIONS)
-            if not found:
-                raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(_EXTENSIONS))})')
-            jobs += [Job(file, file.relative_to(path)) for file in found]
-        elif path.is_file():
-            jobs.append(Job(path, Path(path.name)))
-        else:
-            raise InputError(f'no image or folder at {path}')
-    first: dict[Path, Path] = {}
-    for job in jobs:
-        if first.setdefault(job.name, job.path) != job.path:
-            raise InputError(
-                f'{first[job.name]} and {job.path} would be written to the same picture; predict them in two runs'
-            )
-    return jobs
-
-
-def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
-    """Batches of readable images of one folder each; the others are named on stderr and left out."""
-    batch: list[Job] = []
-    for job in jobs:
-        if damage := find_damage(job.path.read_bytes()):
-            print(f'skipped corrupt image {job.path}: {damage}', file=sys.stderr)
-            continue
-        if batch and (len(batch) == size or batch[0].name.parent != job.name.parent):
-            yield batch
-            batch = []
-        batch.append(job)
-    if batch:
-        yield batch
 
 
 class Detector:
@@ -148,6 +100,8 @@ class Classifier:
         from mmpretrain import ImageClassificationInferencer
 
         self.inferencer = ImageClassificationInferencer(cfg, checkpoint, args.device)
+        # CIFAR's data sets give RGB, so their preprocessor does not turn BGR round.
+        self.channels = 'bgr' if getattr(self.inferencer.model.data_preprocessor, 'to_rgb', True) else 'rgb'
         self.records: list[dict] = []
 
     def add(self, batch: list[Job], pictures: Path | None) -> None:
@@ -156,8 +110,9 @@ class Classifier:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         paths = [str(job.path) for job in batch]
+        images = [mmcv.imread(path, channel_order=self.channels) for path in paths]
         # The steps of its __call__, which would draw a progress bar for every batch.
-        for data in self.inferencer.preprocess(paths, len(paths)):
+        for data in self.inferencer.preprocess(images, len(images)):
             samples = self.inferencer.forward(data)
         self.inferencer.visualize(paths, samples, show_dir=folder)
         for job, found in zip(batch, self.inferencer.postprocess(samples, []), strict=True):

@@ -11,6 +11,10 @@ A slurm cluster:
 Go on from the last checkpoint of the work dir, or from a given one:
     python tools/train.py CONFIG --resume
     python tools/train.py CONFIG --resume work_dirs/NAME/epoch_7.pth
+Start from the weights of a classifier trained here, or of any source; the log says what fitted:
+    python tools/train.py CONFIG --pretrained work_dirs/CLASSIFIER/epoch_100.pth
+Fewer epochs, with all schedules shortened alike, and not longer than an hour:
+    python tools/train.py CONFIG --epochs 12 --max-minutes 60
 Mixed precision; the learning rate scaled to the batch size in use; any value of the config changed:
     python tools/train.py CONFIG --amp --auto-scale-lr --cfg-options data_root=DIR train_dataloader.batch_size=4
 """
@@ -34,6 +38,11 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         help='from this checkpoint, or without a path from the last of the work dir',
     )
+    parser.add_argument(
+        '--pretrained', metavar='FILE', help='weights that the backbone starts from, of any known source'
+    )
+    parser.add_argument('--epochs', type=int, help='train so many epochs, schedules stretched to them')
+    parser.add_argument('--max-minutes', type=float, help='end in time: start no epoch that would pass this limit')
     parser.add_argument('--no-validate', action='store_true', help='no evaluation during training')
     parser.add_argument(
         '--no-persistent-workers', action='store_true', help='start data loader workers anew each epoch'
@@ -49,6 +58,12 @@ def main() -> None:
     run_config.set_launcher(cfg, args.launcher)
     run_config.set_amp(cfg, args.amp)
     run_config.set_dataloaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
+    if args.epochs is not None:
+        run_config.set_epochs(cfg, args.epochs)
+    if args.max_minutes is not None:
+        run_config.add_hook(cfg, dict(type='mmsparseswin.StopAfterHook', minutes=args.max_minutes))
+    if args.pretrained:
+        run_config.set_pretrained(cfg, args.pretrained)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.auto_scale_lr:

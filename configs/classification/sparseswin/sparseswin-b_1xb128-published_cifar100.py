@@ -1,0 +1,3 @@
+_base_ = './sparseswin-t_1xb128-published_cifar100.py'
+
+model = dict(backbone=dict(arch='base'), head=dict(in_channels=1024))

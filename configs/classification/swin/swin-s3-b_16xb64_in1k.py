@@ -1,0 +1,3 @@
+_base_ = './swin-t_16xb64_in1k.py'
+
+model = dict(backbone=dict(arch='s3-base', drop_path_rate=0.5))

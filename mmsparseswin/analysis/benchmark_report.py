@@ -1,0 +1,227 @@
+"""What a benchmark writes: where it ran, its goals, a table and a picture."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmsparseswin.errors import InputError
+
+_PACKAGES = ('torch', 'torchvision', 'timm', 'onedl-mmengine', 'onedl-mmdetection', 'onedl-mmpretrain', 'numpy')
+_MALLOC = ('MALLOC_', 'GLIBC_TUNABLES', 'LD_PRELOAD', 'OMP_', 'KMP_', 'GOMP_', 'MKL_', 'DNNL_', 'ONEDNN_', 'TORCH')
+
+
+def environment() -> dict[str, Any]:
+    """Machine, versions, commit and command; all that a time depends on and that can be asked for."""
+    return dict(
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+        command=shlex.join([Path(sys.executable).name, *sys.argv]),
+        commit=_commit(),
+        cpu=_cpu(),
+        cores=os.cpu_count(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        system=platform.platform(),
+        python=platform.python_version(),
+        packages={name: version for name in _PACKAGES if (version := _version(name))},
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_MALLOC)},
+        load=os.getloadavg()[0],
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')), platform.machine())
+
+
+def _commit() -> str | None:
+    """The commit of this source, with '+' where files differ from it."""
+
+    def git(*args: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(['git', *args], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git('rev-parse', '--short', 'HEAD') + ('+' if git('status', '--porcelain', '--', '.') else '')
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def judge(goals: Iterable[dict[str, Any]], runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the measured value beside each goal.
+
+    Args:
+        goals: with 'work' (words), 'run' and 'model' (names), 'measure' ('speedup', 'memory', 'floor_share' or
+            'growth'), 'peer' ('best' or a name) where the measure is a ratio, and 'at_least' or 'at_most'.
+        runs: measured.
+
+    Returns:
+        The goals with 'value', 'against' (the peer that was found) and 'reached'; None where it was not measured.
+    """
+    return [{**goal, **_judge(goal, runs)} for goal in goals]
+
+
+def _judge(goal: dict[str, Any], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if ('at_least' in goal) == ('at_most' in goal):
+        raise InputError(f'goal {goal.get("work")!r}: give either at_least or at_most')
+    run = next((run for run in runs if run['name'] == goal['run']), None)
+    value, against = _value(goal, run) if run else (None, None)
+    reached = None
+    if value is not None:
+        reached = value >= goal['at_least'] if 'at_least' in goal else value <= goal['at_most']
+    return dict(value=value, against=against, reached=reached)
+
+
+def _value(goal: dict[str, Any], run: dict[str, Any]) -> tuple[float | None, str | None]:
+    if goal['measure'] == 'growth':
+        return run.get('growth', {}).get(goal['model']), None
+    records = {record['name']: record for record in run['records'] if goal.get('size') in (None, record['size'])}
+    ours = records.get(goal['model'])
+    if ours is None:
+        return None, None
+    if goal['measure'] == 'floor_share':
+        return ours['floor_share'], None
+    peer = ours['best_peer'] if goal['peer'] == 'best' else goal['peer']
+    if peer not in records:
+        return None, peer
+    if goal['measure'] == 'speedup':
+        return records[peer]['median'] / ours['median'], peer
+    if goal['measure'] == 'memory':
+        pair = ours['peak_memory'], records[peer]['peak_memory']
+        return (pair[0] / pair[1] if None not in pair else None), peer
+    raise InputError(f'goal {goal["work"]!r}: measure {goal["measure"]!r} is none of speedup memory floor_share growth')
+
+
+def as_markdown(result: dict[str, Any]) -> str:
+    """The whole result as tables, readable as text too."""
+    env = result['environment']
+    versions = ', '.join(f'{name} {version}' for name, version in env['packages'].items())
+    lines = [
+        f'{env["gpu"] or env["cpu"]}, {env["cores"]} cores, {versions}; commit {env["commit"]}, {env["date"]}',
+        '',
+        f'    {env["command"]}',
+        '',
+    ]
+    if result['interrupted']:
+        lines += ['**Interrupted: incomplete.**', '']
+    if result['goals']:
+        lines += ['## Goals', '', *_goals(result['goals']), '']
+    for run in result['runs']:
+        if run['records'] or run['left_out']:
+            lines += [f'## {run["name"]}', '', *_run(run), '']
+    return '\n'.join(lines).rstrip() + '\n'
+
+
+def _goals(goals: Sequence[dict[str, Any]]) -> list[str]:
+    rows = [['work', 'measure', 'peer', 'goal', 'measured', 'reached']]
+    for goal in goals:
+        sign, limit = ('>=', goal['at_least']) if 'at_least' in goal else ('<=', goal['at_most'])
+        value = '-' if goal['value'] is None else f'{goal["value"]:.3f}'
+        reached = {True: 'yes', False: 'no', None: '-'}[goal['reached']]
+        rows.append([goal['work'], goal['measure'], goal['against'] or '-', f'{sign} {limit}', value, reached])
+    return table(rows)
+
+
+def _run(run: dict[str, Any]) -> list[str]:
+    settings, lines = run['settings'], []
+    kind = 'training steps (forward and backward, no optimizer)' if settings['training'] else 'inference'
+    lines.append(
+        f'{kind}, {settings["output"]} outputs, {settings["device"]}, {run["threads"]} threads, '
+        f'malloc {settings["malloc"]}; median (quartiles) of one interleaved run'
+    )
+    for size in dict.fromkeys(record['size'] for record in run['records']):
+        records = sorted((r for r in run['records'] if r['size'] == size), key=lambda r: r['median'])
+        peers = list(dict.fromkeys(peer for record in records for peer in record['speedups']))
+        header = ['model', 'ms', 'images/s', 'GFLOP/s', 'floor share', 'peak MiB', 'rounds']
+        rows = [[*header, *(f'vs {peer}' for peer in peers)]]
+        for r in records:
+            ms = f'{r["median"] * 1e3:.1f} ({r["q1"] * 1e3:.1f}-{r["q3"] * 1e3:.1f})'
+            memory = '-' if r['peak_memory'] is None else f'{r["peak_memory"] / 2**20:.0f}'
+            numbers = [f'{r["images_per_second"]:.2f}', f'{r["gflops"]:.0f}', f'{r["floor_share"]:.2f}', memory]
+            ratios = [_ratio(r['speedups'].get(peer)) for peer in peers]
+            rows.append([r['name'], ms, *numbers, str(r['rounds']), *ratios])
+        lines += ['', f'### {size}', '', *table(rows)]
+        lines += [f'- {r["name"]} equals {p} within {d:.1e}' for r in records for p, d in r['checked'].items()]
+    for name, rate in [pair for rates in run['rates'] for pair in rates.items()]:
+        spread = f'{rate["median"]:.0f} ({rate["q1"]:.0f}-{rate["q3"]:.0f})'
+        lines.append(f'- machine: {spread} GFLOP/s, {name} x {name.split()[-1]} matrix product')
+    lines += [f'- left out: {name}: {why}' for name, why in run['left_out'].items()]
+    lines += [f'- growth of time with image area, {name}: exponent {e:.3f}' for name, e in run['growth'].items()]
+    return lines
+
+
+def _ratio(spread: dict[str, float] | None) -> str:
+    return f'{spread["median"]:.2f} ({spread["q1"]:.2f}-{spread["q3"]:.2f})' if spread else '-'
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table, padded; the first row is the header."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |' for row in rows
+    ]
+    return [lines[0], '|' + '|'.join('-' * (width + 2) for width in widths) + '|', *lines[1:], '']
+
+
+def write(result: dict[str, Any], path: Path) -> list[Path]:
+    """Write ``path`` (JSON), and a table (.md) and a picture (.png) beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + '\n')
+    text = path.with_suffix('.md')
+    picture = path.with_suffix('.png')
+    text.write_text(f'# {path.stem}\n\n' + as_markdown(result))
+    if not any(run['records'] for run in result['runs']):
+        return [path, text]
+    draw(result, picture)
+    return [path, text, picture]
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """One panel of bars per run and size: milliseconds, and the speed relative to the best peer."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    panels = [
+        (run, size, [r for r in run['records'] if r['size'] == size])
+        for run in result['runs']
+        for size in dict.fromkeys(r['size'] for r in run['records'])
+    ]
+    heights = [len(records) + 1.6 for *_, records in panels]
+    figure = Figure(figsize=(9, 0.34 * sum(heights) + 0.4), layout='constrained')
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, (run, size, records) in zip(axes, panels, strict=True):
+        records = sorted(records, key=lambda r: -r['median'])
+        ms = [r['median'] * 1e3 for r in records]
+        spread = [[(r['median'] - r['q1']) * 1e3 for r in records], [(r['q3'] - r['median']) * 1e3 for r in records]]
+        colours = ['#9aa5b1' if r['peer'] else '#1f77b4' for r in records]
+        ax.barh([r['name'] for r in records], ms, xerr=spread, color=colours, height=0.7, error_kw=dict(lw=0.8))
+        for i, record in enumerate(records):
+            text = f' {record["median"] * 1e3:.0f} ms'
+            if (best := record['best_peer']) in record['speedups'] and not record['peer']:
+                text += f', {record["speedups"][best]["median"]:.2f} x {best}'
+            ax.text((record['q3']) * 1e3, i, text, va='center', fontsize=8)
+        kind = 'training step' if run['settings']['training'] else 'inference'
+        ax.set_title(f'{run["name"]}: {kind}, {size}', fontsize=9, loc='left')
+        ax.set_xlim(0, max(ms) * 1.5)
+        ax.tick_params(labelsize=8)
+        ax.spines[['top', 'right']].set_visible(False)
+    axes[-1].set_xlabel('milliseconds (median and quartiles); blue: ours, grey: other libraries', fontsize=8)
+    figure.savefig(path, dpi=130)

@@ -1,0 +1,276 @@
+"""Time and memory of models side by side: interleaved repetitions, their statistics, and the machine's own rate.
+
+Times of one machine drift by more than the differences worth knowing, so nothing is timed alone: in every round each
+contestant runs once, the order turns by one from round to round, and ratios are taken round by round as well.
+"""
+
+import contextlib
+import ctypes
+import gc
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Step = Callable[[], None]
+
+
+class Precision(NamedTuple):
+    """Type of the weights and inputs, and the type that autocast computes in, if any."""
+
+    weights: torch.dtype
+    autocast: torch.dtype | None = None
+
+    @property
+    def products(self) -> torch.dtype:
+        """Type of the matrix products."""
+        return self.autocast or self.weights
+
+
+PRECISIONS = {
+    'fp32': Precision(torch.float32),
+    'bf16': Precision(torch.bfloat16),
+    'fp16': Precision(torch.float16),
+    'autocast-bf16': Precision(torch.float32, torch.bfloat16),
+    'autocast-fp16': Precision(torch.float32, torch.float16),
+}
+
+
+def make_step(model: nn.Module, call: Callable[..., Any], x: Tensor, precision: Precision, training: bool) -> Step:
+    """One repetition of `model` as a function without arguments.
+
+    Inference runs in eval mode under ``torch.no_grad``. A training step runs in train mode, drops the gradients of the
+    step before, and is forward and backward from fixed random gradients of the outputs (a loss of zero or nearly equal
+    numbers would send denormals, which are slow, through the backward pass); it has no optimizer.
+
+    Args:
+        model: owner of the mode and of the gradients.
+        call: the model, or what it was compiled to.
+        x: the images.
+        precision: of both.
+        training: a training step instead of inference.
+    """
+    model.train(training)
+    device = next(model.parameters()).device.type
+    cotangents: list[Tensor] = []
+
+    def cast() -> contextlib.AbstractContextManager:
+        if precision.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device, precision.autocast)
+
+    def infer() -> None:
+        with torch.no_grad(), cast():
+            call(x)
+
+    def train() -> None:
+        model.zero_grad(set_to_none=True)
+        with cast():
+            outputs = list(differentiable(call(x)))
+        if not cotangents:
+            cotangents.extend(torch.randn_like(out) / out[0].numel() for out in outputs)
+        torch.autograd.backward(outputs, cotangents)
+
+    return train if training else infer
+
+
+def differentiable(outputs: Any) -> Iterator[Tensor]:
+    """The tensors with gradients in nested outputs."""
+    if isinstance(outputs, Tensor):
+        if outputs.requires_grad:
+            yield outputs
+    elif isinstance(outputs, Mapping):
+        yield from differentiable(list(outputs.values()))
+    elif isinstance(outputs, (list, tuple)):
+        for part in outputs:
+            yield from differentiable(part)
+
+
+def time_cpu(step: Step) -> float:
+    """Seconds of one call, by the wall clock."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def time_cuda(step: Step) -> float:
+    """Seconds of one call between two events on the GPU's stream, from an idle GPU."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize()
+    start.record()
+    step()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def rounds(
+    steps: Mapping[str, Step], timer: Callable[[Step], float], min_rounds: int, seconds: float
+) -> Iterator[dict[str, float]]:
+    """Time every step once per round; the one that began a round ends the next.
+
+    Args:
+        steps: name -> what to time.
+        timer: seconds of one call.
+        min_rounds: rounds at least.
+        seconds: go on until the rounds have taken this long per step.
+
+    Yields:
+        name -> seconds, one dict per complete round.
+    """
+    names, done, spent = list(steps), 0, 0.0
+    while done < min_rounds or spent < seconds * len(names):
+        turn = done % len(names)
+        times = {name: timer(steps[name]) for name in names[turn:] + names[:turn]}
+        yield times
+        done += 1
+        spent += sum(times.values())
+
+
+class Spread(NamedTuple):
+    """A median and the quartiles around it."""
+
+    median: float
+    q1: float
+    q3: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> 'Spread':
+        """Of at least one value; quartiles interpolate between values."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        q1, median, q3 = statistics.quantiles(values, n=4, method='inclusive')
+        return cls(median, q1, q3)
+
+
+def speedup(times: Sequence[float], peer: Sequence[float]) -> Spread:
+    """How many times as fast as the peer: the ratio of the medians, and quartiles of the ratios of single rounds."""
+    single = Spread.of([theirs / ours for ours, theirs in zip(times, peer, strict=True)])
+    return Spread(statistics.median(peer) / statistics.median(times), single.q1, single.q3)
+
+
+def growth(areas: Sequence[float], times: Sequence[float]) -> float:
+    """Exponent of time in area: the slope of the least-squares line through their logarithms."""
+    x, y = [math.log(a) for a in areas], [math.log(t) for t in times]
+    return statistics.linear_regression(x, y).slope
+
+
+@dataclass
+class MatrixProduct:
+    """A large square matrix product, whose speed stands for what the machine can do.
+
+    Attributes:
+        dtype: of both factors and the product.
+        device: 'cpu' or 'cuda'.
+        kernel: 'mm', PyTorch's choice (its BLAS for fp32 on a CPU), or 'onednn'.
+        side: rows and columns.
+    """
+
+    dtype: torch.dtype
+    device: str
+    kernel: str
+    side: int
+
+    def __post_init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self._a, self._b = torch.randn(2, self.side, self.side, generator=generator).to(self.device, self.dtype)
+
+    def __str__(self) -> str:
+        return f'{str(self.dtype).removeprefix("torch.")} {self.kernel} {self.side}'
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-accumulate."""
+        return 2 * self.side**3
+
+    def step(self) -> None:
+        """One product."""
+        with torch.no_grad():
+            if self.kernel == 'mm':
+                torch.mm(self._a, self._b)
+            else:
+                torch.ops.mkldnn._linear_pointwise(self._a, self._b, None, 'none', [], '')
+
+
+def matrix_products(dtype: torch.dtype, device: str) -> list[MatrixProduct]:
+    """The kernels that this machine has for a type; its rate is that of the fastest."""
+    found = [MatrixProduct(dtype, device, 'mm', 8192 if device == 'cuda' else 2048)]
+    if device == 'cpu' and torch.backends.mkldnn.is_available():
+        with contextlib.suppress(RuntimeError):  # a type that oneDNN does not have on this processor
+            other = MatrixProduct(dtype, device, 'onednn', 2048)
+            other.step()
+            found.append(other)
+    return found
+
+
+def peak_memory(step: Step, device: str = 'cpu', repeats: int = 2) -> int:
+    """Bytes that `step` needs at its peak on top of what is held when it starts.
+
+    On a GPU: of tensors. On a CPU: resident memory of the whole process, so call it in a fresh process that has loaded
+    the model and touched the libraries (:func:`touch_libraries`), and done nothing large before.
+    """
+    gc.collect()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        for _ in range(repeats):
+            step()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory still held would be used again without being counted
+    before = _resident('VmRSS', reset_peak=True)
+    for _ in range(repeats):
+        step()
+    return _resident('VmHWM') - before
+
+
+def _resident(field: str, reset_peak: bool = False) -> int:
+    """Resident bytes now ('VmRSS') or at the peak ('VmHWM'); without Linux's /proc, at the peak in both cases."""
+    try:
+        if reset_peak:
+            Path('/proc/self/clear_refs').write_text('5')
+        status = Path('/proc/self/status').read_text()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == 'darwin' else peak * 1024
+    return int(status.split(f'{field}:')[1].split()[0]) * 1024
+
+
+def touch_libraries(precision: Precision, training: bool) -> None:
+    """Run every kind of layer once, small, so that pages of library code are not taken for a model's memory."""
+    toy = nn.Sequential(
+        nn.Conv2d(3, 96, 4, 4), nn.Flatten(2), nn.LayerNorm(196), nn.Linear(196, 196), nn.GELU(), _Attention()
+    )
+    toy = toy.to(precision.weights)
+    x = torch.randn(2, 3, 56, 56, dtype=precision.weights)
+    make_step(toy, toy, x, precision, training)()
+
+
+class _Attention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        heads = x.unflatten(-1, (4, -1)).transpose(1, 2)
+        fused = nn.functional.scaled_dot_product_attention(heads, heads, heads)
+        return fused + (heads @ heads.transpose(-1, -2)).softmax(-1) @ heads
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc take large blocks from the heap and never give them back, so that freed pages are used again.
+
+    Many programs raise malloc's limits for this. Returns whether the C library has such a setting.
+    """
+    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+    try:
+        libc = ctypes.CDLL(None)
+        return bool(libc.mallopt(m_mmap_max, 0) and libc.mallopt(m_trim_threshold, 2**31 - 1))
+    except AttributeError:
+        return False

@@ -1,0 +1,56 @@
+"""The images that a user names on a command line: files, and folders searched to the bottom."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mmsparseswin.detection.loading import find_damage
+from mmsparseswin.errors import InputError
+
+_EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
+
+
+class Job(NamedTuple):
+    """One image: where it is, and its name below the output folder."""
+
+    path: Path
+    name: Path
+
+
+def find_images(inputs: list[str]) -> list[Job]:
+    """The images that `inputs` name, folders in the order of their file names."""
+    jobs = []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            found = sorted(file for file in path.rglob('*') if file.suffix.lower() in _EXTENSIONS)
+            if not found:
+                raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(_EXTENSIONS))})')
+            jobs += [Job(file, file.relative_to(path)) for file in found]
+        elif path.is_file():
+            jobs.append(Job(path, Path(path.name)))
+        else:
+            raise InputError(f'no image or folder at {path}')
+    first: dict[Path, Path] = {}
+    for job in jobs:
+        if first.setdefault(job.name, job.path) != job.path:
+            raise InputError(
+                f'{first[job.name]} and {job.path} would be written to the same picture; predict them in two runs'
+            )
+    return jobs
+
+
+def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
+    """Batches of readable images of one folder each; the others are named on stderr and left out."""
+    batch: list[Job] = []
+    for job in jobs:
+        if damage := find_damage(job.path.read_bytes()):
+            print(f'skipped corrupt image {job.path}: {damage}', file=sys.stderr)
+            continue
+        if batch and (len(batch) == size or batch[0].name.parent != job.name.parent):
+            yield batch
+            batch = []
+        batch.append(job)
+    if batch:
+        yield batch

@@ -1,0 +1,97 @@
+"""Features of a trained classifier, and pictures of where it looks, for images and folders of images.
+
+    python tools/analysis_tools/extract_features.py CONFIG CHECKPOINT folder/ --out-dir features
+
+features/features.npz      features (N, C): what the classifier's last layer sees, float32; files (N,): the images
+features/attention/*.png   each image as the network sees it, and the attention of every stage over it
+"""
+
+import argparse
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.runner import CheckpointLoader
+from mmpretrain import FeatureExtractor
+from rich.console import Console
+from rich.progress import Progress
+
+from mmsparseswin import cli, run_config
+from mmsparseswin.analysis.attention_maps import record_attention
+from mmsparseswin.analysis.attention_pictures import attention_heat, draw_heat, to_picture
+from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin.errors import InputError
+from mmsparseswin.image_files import Job, batches, find_images
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='an mmpretrain config')
+    parser.add_argument('checkpoint', help='a file that training wrote')
+    parser.add_argument('images', nargs='+', help='image files, and folders, which are searched to the bottom')
+    parser.add_argument('--out-dir', default='features', help='folder for the results; default features')
+    parser.add_argument('--batch-size', type=int, default=16, help='images at once')
+    parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
+    parser.add_argument('--no-pictures', action='store_true', help='write the features only')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def features_of(extractor: FeatureExtractor, batch: list[Job], pictures: Path | None) -> np.ndarray:
+    """(images of the batch, channels); draws the attention into `pictures`."""
+    model = extractor.model
+    preprocessor = model.data_preprocessor
+    order = 'bgr' if getattr(preprocessor, 'to_rgb', True) else 'rgb'
+    images = [mmcv.imread(str(job.path), channel_order=order) for job in batch]
+    (data,) = extractor.preprocess(images, len(images))
+    with torch.no_grad():
+        inputs = preprocessor(data, False)['inputs']
+        if pictures is None:
+            return model.extract_feat(inputs, stage='pre_logits').float().cpu().numpy()
+        with record_attention(model) as records:
+            found = model.extract_feat(inputs, stage='pre_logits')
+    heat = attention_heat(model, records)
+    mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
+    for index, job in enumerate(batch):
+        path = pictures / job.name.with_suffix('.png')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = to_picture(inputs[index], mean, std)
+        draw_heat(image, {stage: one[index].cpu() for stage, one in heat.items()}).savefig(path, dpi=100)
+    return found.float().cpu().numpy()
+
+
+def main() -> None:
+    """Extract."""
+    args = parse_args()
+    if args.batch_size < 1:
+        raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
+    cfg = run_config.load_config(args.config, args.cfg_options)
+    if cfg.get('default_scope') != 'mmpretrain':
+        raise InputError(f'{args.config} is no classifier (default_scope is not mmpretrain)')
+    check_checkpoint_file(args.checkpoint)
+    jobs = find_images(args.images)
+    out = Path(args.out_dir)
+    run_config.set_work_dir(cfg, str(out), args.config)
+    extractor = FeatureExtractor(cfg, args.checkpoint, args.device)
+    # mmpretrain loads what fits without a word about the rest.
+    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
+    load_or_refuse(extractor.model, checkpoint, strict=True)
+    files: list[str] = []
+    features = []
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task('Extracting', total=len(jobs))
+        for batch in batches(jobs, args.batch_size):
+            features.append(features_of(extractor, batch, None if args.no_pictures else out / 'attention'))
+            files += [str(job.name) for job in batch]
+            bar.update(task, completed=len(files))
+    if not files:
+        raise InputError('none of the images could be read')
+    found = np.concatenate(features)
+    np.savez(out / 'features.npz', features=found, files=np.array(files))
+    print(f'{found.shape[0]} images, {found.shape[1]} channels: {out}/features.npz')
+
+
+if __name__ == '__main__':
+    cli.run_tool(main)
