@@ -1,0 +1,160 @@
+"""The command: what it writes, what it refuses, and what an interruption leaves."""
+
+import json
+import runpy
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from mmengine.fileio import load
+
+from mmsparseswin.analysis import speed
+from mmsparseswin.analysis.benchmark import Settings
+from mmsparseswin.analysis.benchmark_report import judge
+
+TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
+PRESETS = sorted((TOOL.parent / 'benchmark_presets').glob('*.yml'))
+QUICK = ['--sizes', '1x32x64', '--min-rounds', '2', '--seconds', '0']
+
+
+def benchmark(tools, folder, *args):
+    return tools.run('analysis_tools/benchmark.py', *args, cwd=folder)
+
+
+@pytest.fixture(scope='module')
+def written(tools, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('benchmark')
+    options = ['--dtypes', 'fp32', 'bf16', '--peer', 'torchvision:swin-t@fp32', '--check', '--no-memory']
+    return benchmark(
+        tools, folder, 'swin-tiny', 'torchvision:swin-t', *QUICK, *options, '--out', 'out/run.json'
+    ), folder / 'out'
+
+
+def test_json_holds_every_time_and_where_it_was_taken(written):
+    result, folder = written
+    assert result.code == 0, result.err
+    content = json.loads((folder / 'run.json').read_text())
+    assert set(content) == {'environment', 'runs', 'goals', 'interrupted'}
+    environment = content['environment']
+    assert {'date', 'command', 'commit', 'cpu', 'cores', 'python', 'packages', 'variables'} <= set(environment)
+    assert 'torch' in environment['packages']
+    assert '--check' in environment['command']
+    (run,) = content['runs']
+    assert run['settings']['sizes'] == ['1x32x64']
+    assert run['threads'] == 1
+    names = ['swin-tiny@fp32', 'swin-tiny@bf16', 'torchvision:swin-t@fp32', 'torchvision:swin-t@bf16']
+    assert [record['name'] for record in run['records']] == names
+    for record in run['records']:
+        assert len(record['seconds']) == record['rounds'] == 2
+        assert record['q1'] <= record['median'] <= record['q3']
+        assert record['gflops'] == pytest.approx(2 * record['gmac'] / record['median'])
+        assert record['floor_share'] == pytest.approx(record['gflops'] / record['matrix_gflops'])
+        assert record['peak_memory'] is None
+        assert record['parameters'] == 27519354
+    ours = run['records'][1]
+    assert ours['best_peer'] == 'torchvision:swin-t@bf16'
+    assert list(ours['speedups']) == ['torchvision:swin-t@bf16', 'torchvision:swin-t@fp32']
+    assert 0 < ours['checked']['torchvision:swin-t'] < 0.15
+
+
+def test_memory_is_measured_in_a_process_of_its_own(tools, tmp_path):
+    result = benchmark(tools, tmp_path, 'swin-tiny', *QUICK, '--out', 'run.json')
+    assert result.code == 0, result.err
+    (record,) = json.loads((tmp_path / 'run.json').read_text())['runs'][0]['records']
+    # 8 x 16 tokens of 96 channels are 48 KiB; the weights, 105 MiB, are not in it.
+    assert 48 * 2**10 < record['peak_memory'] < 50 * 2**20
+
+
+def test_the_same_is_printed_and_written_as_a_table_and_drawn(written):
+    result, folder = written
+    table = (folder / 'run.md').read_text()
+    assert result.out.strip() in table
+    assert '| torchvision:swin-t@bf16 |' in table
+    assert (folder / 'run.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize(
+    ('args', 'words'),
+    [
+        (['swin-tny'], "model 'swin-tny' is unknown; choose a config.py, or one of ['sparseswin-base'"),
+        (['mmdet:swin-x'], "of other libraries, ['mmdet:swin-t'"),
+        (['swin-tiny@fp8'], "'fp8' is unknown; choose one of ['fp32'"),
+        (['swin-tiny', '--sizes', '224'], "size '224' is not of the form"),
+        (['swin-tiny', '--peer', 'mmdet:swin-t'], "does not run; choose one of ['swin-tiny@fp32']"),
+        (['timm:swin-t', '--output', 'maps'], 'gives no normalised maps'),
+        (['none.py', '--sizes', '1x32x32'], 'no config at none.py'),
+        (['--preset', 'nope'], "none of ['issue-cpu'"),
+        ([], 'name at least one model'),
+    ],
+)
+def test_mistakes_end_in_one_line(tools, tmp_path, args, words):
+    result = benchmark(tools, tmp_path, *args, *(['--no-memory'] if args else []))
+    assert result.code == 2, result.out + result.err
+    assert len(result.errors) == 1
+    assert words in result.errors[0]
+
+
+def test_a_detector_of_a_config_runs(tools, tmp_path):
+    (tmp_path / 'config.py').write_text(
+        "default_scope = 'mmdet'\n"
+        "model = dict(type='RetinaNet', backbone=dict(type='mmsparseswin.Swin', arch=dict(embed_dims=8,\n"
+        '    depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)), out_indices=(1, 2, 3)),\n'
+        "    neck=dict(type='FPN', in_channels=[16, 32, 64], out_channels=8, num_outs=5),\n"
+        "    bbox_head=dict(type='RetinaHead', num_classes=2, in_channels=8, feat_channels=8))\n"
+    )
+    options = ['--sizes', '2x64x96', '--min-rounds', '1', '--seconds', '0', '--no-memory', '--out', 'run.json']
+    for extra in ([], ['--train']):
+        result = benchmark(tools, tmp_path, 'config.py', *options, *extra)
+        assert result.code == 0, result.err
+        (record,) = json.loads((tmp_path / 'run.json').read_text())['runs'][0]['records']
+        assert record['name'] == 'config.py@fp32'
+        assert record['training'] == bool(extra)
+
+
+def test_an_interruption_keeps_what_was_measured(tmp_path, monkeypatch):
+    rounds = speed.rounds
+
+    def interrupted(*args):
+        for i, times in enumerate(rounds(*args)):
+            if i == 3:
+                raise KeyboardInterrupt
+            yield times
+
+    monkeypatch.setattr(speed, 'rounds', interrupted)
+    out = tmp_path / 'run.json'
+    args = ['swin-tiny', '--sizes', '1x32x32', '1x32x64', '--no-memory', '--min-rounds', '9', '--out', str(out)]
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *args])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOL))['main']()
+    assert stop.value.code == 130
+    content = json.loads(out.read_text())
+    assert content['interrupted']
+    assert [(r['size'], r['rounds']) for r in content['runs'][0]['records']] == [('1x32x32', 3)]
+    assert 'Interrupted' in out.with_suffix('.md').read_text()
+
+
+def test_scaling_times_all_sizes_in_one_run_and_fits_the_growth(tools, tmp_path):
+    sizes = ['--sizes', '1x32x32', '1x64x64', '1x96x96', '--min-rounds', '1', '--seconds', '0']
+    result = benchmark(tools, tmp_path, 'swin-tiny', '--scaling', *sizes, '--no-memory', '--out', 'run.json')
+    assert result.code == 0, result.err
+    (run,) = json.loads((tmp_path / 'run.json').read_text())['runs']
+    assert len(run['rates']) == 1  # of one race
+    points = {record['size']: record['median'] for record in run['records']}
+    assert run['growth']['swin-tiny@fp32'] == pytest.approx(speed.growth([1024, 4096, 9216], list(points.values())))
+
+
+@pytest.mark.parametrize('path', PRESETS, ids=lambda path: path.stem)
+def test_presets_name_what_there_is(path, monkeypatch):
+    tool = runpy.run_path(str(TOOL))
+    preset = load(path)
+    labels = {}
+    for run in preset['runs']:
+        assert set(run) - {'name'} <= {field.name for field in fields(Settings)}
+        settings = Settings(**{key: value for key, value in run.items() if key != 'name'})
+        labels[run['name']] = {str(contestant) for contestant in tool['contestants_of'](settings)}
+    assert len(labels) == len(preset['runs'])
+    for goal in preset['goals']:
+        assert goal['model'] in labels[goal['run']]
+        assert goal.get('peer', 'best') in {'best', *labels[goal['run']]}
+    assert [goal['value'] for goal in judge(preset['goals'], [])] == [None] * len(preset['goals'])
