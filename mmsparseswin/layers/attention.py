@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmsparseswin.layers.kernels import linear, unwatched
+from mmsparseswin.layers.kernels import linear, unwatched_on_cpu
 from mmsparseswin.layers.windows import WindowPlan
 
 # Queries times keys up to which spelt-out attention beats the fused kernel of a CPU: the scores stay in cache.
@@ -29,7 +29,7 @@ def attend(
         (..., n, d), and the weights (..., n, m) when asked for.
     """
     bias = bias if bias is None else bias.to(q.dtype)
-    if not need_weights and dropout == 0 and unwatched(q):
+    if not need_weights and dropout == 0 and unwatched_on_cpu(q):
         if torch.is_grad_enabled():
             if bias is not None and bias.requires_grad:
                 return _Recomputed.apply(q, k, v, bias), None

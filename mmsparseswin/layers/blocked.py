@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmsparseswin.layers.attention import WindowAttention, attend
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.kernels import hooked, linear, unwatched
+from mmsparseswin.layers.kernels import hooked, linear, unwatched_on_cpu
 from mmsparseswin.layers.windows import window_plan
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def blocked_inference(tokens: int | None = None) -> Iterator[None]:
 
 def piece_size(block: 'SwinBlock', x: Tensor) -> int:
     """Tokens per piece for this block and these tokens (B, N, C); 0 where it must run as a whole."""
-    if not unwatched(x) or torch.is_grad_enabled() or block.training:
+    if not unwatched_on_cpu(x) or torch.is_grad_enabled() or block.training:
         return 0
     tokens = _tokens.get()
     if tokens == 0 or type(block.attn) is not WindowAttention or hooked(*list(block.modules())[1:]):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.layers.attention import attend
-from mmsparseswin.layers.kernels import linear, unwatched
+from mmsparseswin.layers.kernels import linear, unwatched_on_cpu
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
 
 # Keys of the windows that are taken together in inference; from 2,000 to 16,000 the time hardly changes.
@@ -68,7 +68,7 @@ class CrossAttention(nn.Module):
         """
         q, kv = linear(self.q, x), linear(self.kv, context)
         # Overlapping neighbourhoods hold each key several times: some windows at a time stay in cache.
-        in_pieces = unwatched(x) and not torch.is_grad_enabled() and not need_weights
+        in_pieces = unwatched_on_cpu(x) and not torch.is_grad_enabled() and not need_weights
         mixed = [self._mix(q, kv, piece, side, need_weights) for piece in (near.pieces(_KEYS) if in_pieces else [near])]
         out = torch.cat([part for part, _ in mixed], 1)
         if near.inverse is not None:

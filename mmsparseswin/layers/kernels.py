@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
@@ -35,6 +36,13 @@ def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None) -> Tensor
     return x if act is None else act(x)
 
 
+def multiply(x: Tensor, weight: Tensor) -> Tensor:
+    """(..., k), (n, k) -> (..., n): a linear layer of weights that are no module's."""
+    if _fits(x, weight) and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
+        return _product(x, weight)
+    return F.linear(x, weight)
+
+
 def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``function(x)``, keeping nothing inside: steps are taken again in the backward pass, up to the last that keeps.
 
@@ -44,15 +52,19 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def unwatched(x: Tensor) -> bool:
-    """Whether only values (and gradients) matter of what is computed from ``x`` on a CPU: no tracer, compiler, mode."""
+    """Whether only values and gradients matter of what is computed from ``x``: no tracer, compiler, counter or mode."""
     return (
         not torch.compiler.is_compiling()
-        and x.device.type == 'cpu'
         and type(x) is Tensor
         and not torch.jit.is_tracing()
         and not is_in_torch_dispatch_mode()
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
     )
+
+
+def unwatched_on_cpu(x: Tensor) -> bool:
+    """The same, and ``x`` is on a CPU."""
+    return unwatched(x) and x.device.type == 'cpu'
 
 
 def hooked(*modules: nn.Module) -> bool:
@@ -62,15 +74,21 @@ def hooked(*modules: nn.Module) -> bool:
 
 def _is_plain(module: nn.Linear, x: Tensor) -> bool:
     return (
-        unwatched(x)
-        and type(module) is nn.Linear
-        and type(module.weight.data) is Tensor
-        and module.weight.dtype == x.dtype
+        type(module) is nn.Linear
+        and _fits(x, module.weight)
+        and not hooked(module)
+        and not (torch.is_grad_enabled() and (module._backward_hooks or module._backward_pre_hooks))
+    )
+
+
+def _fits(x: Tensor, weight: Tensor) -> bool:
+    return (
+        unwatched_on_cpu(x)
+        and type(weight.data) is Tensor
+        and weight.dtype == x.dtype
         and not torch.is_autocast_enabled('cpu')
         and bool(torch.backends.mkldnn.enabled)
         and _has_primitive(x.dtype)
-        and not hooked(module)
-        and not (torch.is_grad_enabled() and (module._backward_hooks or module._backward_pre_hooks))
     )
 
 

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from mmsparseswin.layers.attention import attend
 from mmsparseswin.layers.blocks import MLP, init_swin
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.kernels import linear
+from mmsparseswin.layers.kernels import hooked, linear, multiply, unwatched
 from mmsparseswin.layers.resize import resize_map
 
 TOKEN_RESIZE = ('weight', 'feature', 'tile')
@@ -211,8 +211,11 @@ class SparseStage(nn.Module):
 
     def tokens(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, N, C) tokens of a fully valid grid -> (B, T, E) normalised sparse tokens (T per tile for 'tile')."""
-        features = self.convert(x.transpose(1, 2).unflatten(2, (grid.height, grid.width)))
-        tokens = self._collect(features).transpose(1, 2)
+        if self._collects_first(x, grid):
+            tokens = self._collect_and_convert(x, grid)
+        else:
+            features = self.convert(x.transpose(1, 2).unflatten(2, (grid.height, grid.width)))
+            tokens = self._collect(features).transpose(1, 2)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)[0]
@@ -220,12 +223,57 @@ class SparseStage(nn.Module):
                 tokens = block(tokens)[0]
         return self.norm(tokens)
 
+    def _collects_first(self, x: Tensor, grid: Grid) -> bool:
+        """Whether the order of convolution and linear layer may be changed, and is cheaper changed."""
+        cells, tokens, dims = grid.height * grid.width, self.lin_t.out_features, self.norm.normalized_shape[0]
+        return (
+            self.token_resize == 'weight'
+            and type(self.convert) is nn.Conv2d
+            and tokens * (cells + dims) < cells * dims
+            and not hooked(self.convert, self.lin_t)
+            and unwatched(x)
+        )
+
+    def _collect_and_convert(self, x: Tensor, grid: Grid) -> Tensor:
+        """The convolution (over channels and neighbours) and the linear layer (over positions) in the other order.
+
+        Nothing stands between the two, so a token is as well the convolution's kernel times nine sums over positions,
+        one for each neighbour: for 49 tokens a third of the products at 14 x 14, a ninth at 50 x 84. Tracers and
+        counters see the published order.
+
+        Args:
+            x: (B, N, C) tokens of ``grid``.
+            grid: their grid.
+
+        Returns:
+            (B, T, E).
+        """
+        assert isinstance(self.convert, nn.Conv2d)
+        batch, _, dims = x.shape
+        height, width = grid.height, grid.width
+        rows = self.weight_at((height, width))
+        padded = F.pad(rows.unflatten(1, (height, width)), (1, 1, 1, 1))
+        # The kernel's place (i, j) looks at the neighbour (i - 1, j - 1), so the row moves the other way.
+        moved = torch.stack(
+            [padded[:, 2 - i : 2 - i + height, 2 - j : 2 - j + width] for i in range(3) for j in range(3)]
+        )  # (9, T, height, width)
+        sums = multiply(moved.flatten(2).flatten(0, 1), x.transpose(1, 2).reshape(batch * dims, -1))
+        sums = sums.view(9, -1, batch, dims).permute(2, 1, 3, 0).flatten(2)  # (B, T, C * 9), the kernel's own order
+        bias = self._token_bias()[:, None] if self.raster_code is None else self._token_bias().t()
+        if self.convert.bias is not None:
+            bias = bias + rows.sum(1, keepdim=True) * self.convert.bias
+        return multiply(sums, self.convert.weight.flatten(1)) + bias
+
+    def _token_bias(self) -> Tensor:
+        """What the linear layer adds besides the features: (T,), or (E, T) with positions encoded."""
+        if self.raster_code is None:
+            return self.lin_t.bias
+        # The code enters linearly, so it is one constant per token and channel, whatever the size.
+        return self.lin_t.bias + F.linear(self.raster_code.t(), self.lin_t.weight)
+
     def _collect(self, features: Tensor) -> Tensor:
         """Features (B, E, h, w) -> (B, E, tokens): the linear layer over positions, at any size."""
-        bias: Tensor = self.lin_t.bias
-        if self.raster_code is not None:
-            # The code enters linearly, so it is one constant per token and channel, whatever the size: (E, T).
-            bias = bias + F.linear(self.raster_code.t(), self.lin_t.weight)
+        bias = self._token_bias()
         if self.token_resize == 'weight':
             weight = self.weight_at((features.shape[-2], features.shape[-1]))
             return F.linear(features.flatten(2), weight) + bias

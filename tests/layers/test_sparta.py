@@ -152,3 +152,29 @@ def test_resize_matrix_equals_torch():
     torch.testing.assert_close(resize_map(x, (4, 3)), down, rtol=1e-4, atol=1e-5)
     assert resize_map(x, (7, 10)) is x
     torch.testing.assert_close(resize_matrix(14, 50).sum(1), torch.ones(50))
+
+
+@pytest.mark.parametrize('size', [(12, 12), (7, 16), (20, 9)])
+@pytest.mark.parametrize('pos_encoding', ['none', 'sincos1d'])
+def test_the_cheaper_order_of_conversion_and_collection_gives_the_same_tokens_and_gradients(size, pos_encoding):
+    torch.manual_seed(0)
+    grid = Grid(*size)
+    s = SparseStage(6, 5, 32, 4, grid_size=12, pos_encoding=pos_encoding).double()
+    x = torch.randn(2, size[0] * size[1], 6, dtype=torch.float64)
+    assert s._collects_first(x, grid)
+    fast = s.tokens(x, grid)
+    fast.square().sum().backward()
+    grads = [p.grad.clone() for p in s.parameters() if p.grad is not None]
+    s.zero_grad()
+    s.convert.register_forward_hook(lambda *_: None)  # who watches gets the published order
+    assert not s._collects_first(x, grid)
+    plain = s.tokens(x, grid)
+    plain.square().sum().backward()
+    torch.testing.assert_close(fast, plain)
+    for grad, p in zip(grads, [p for p in s.parameters() if p.grad is not None], strict=True):
+        torch.testing.assert_close(grad, p.grad, atol=1e-9, rtol=1e-6)
+
+
+def test_many_tokens_keep_the_published_order():
+    s = SparseStage(6, 40, 32, 4, grid_size=6)
+    assert not s._collects_first(torch.randn(1, 36, 6), Grid(6, 6))
