@@ -14,6 +14,3 @@ model = dict(
     # One of the two for each batch, with equal chances.
     train_cfg=dict(augments=[dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]),
 )
-
-# The stem's batch norm is not synchronised; its statistics are, before a model is saved or validated.
-custom_hooks = [dict(type='SyncBuffersHook')]
