@@ -158,3 +158,13 @@ def test_presets_name_what_there_is(path, monkeypatch):
         assert goal['model'] in labels[goal['run']]
         assert goal.get('peer', 'best') in {'best', *labels[goal['run']]}
     assert [goal['value'] for goal in judge(preset['goals'], [])] == [None] * len(preset['goals'])
+
+
+def test_an_ambiguous_goal_is_refused_before_anything_is_measured(tools, tmp_path):
+    goal = dict(work='fast', run='a', model='swin-tiny@fp32', measure='speedup', peer='best', at_least=1.0)
+    runs = [dict(name='a', models=['swin-tiny'], sizes=['1x32x64', '1x64x64'])]
+    (tmp_path / 'preset.json').write_text(json.dumps(dict(runs=runs, goals=[goal])))
+    result = benchmark(tools, tmp_path, '--preset', 'preset.json')
+    assert result.code == 2
+    assert "goal 'fast': name the size it is for, one of ['1x32x64', '1x64x64']" in result.err
+    assert 'round' not in result.err

@@ -75,7 +75,13 @@ def read_preset(name: str) -> dict[str, Any]:
     path = _PRESETS / f'{name}.yml' if name in presets() else Path(name)
     if not path.is_file():
         raise InputError(f'--preset {name}: no such file, and none of {presets()}')
-    return load(path)
+    preset = load(path)
+    sizes = {run.get('name'): run.get('sizes', []) for run in preset['runs']}
+    for goal in preset.get('goals', []):
+        if 'size' not in goal and len(sizes.get(goal['run'], [])) > 1:
+            raise InputError(f'goal {goal["work"]!r}: name the size it is for, one of {sizes[goal["run"]]}')
+    report.judge(preset.get('goals', []), [])  # a goal that says nothing is refused before anything is measured
+    return preset
 
 
 def settings_of(args: argparse.Namespace, run: dict[str, Any]) -> Settings:
