@@ -1,5 +1,6 @@
 """The token grid a feature map lives on, and which part of it shows the image rather than batch padding."""
 
+from operator import index
 from typing import NamedTuple
 
 import torch
@@ -53,7 +54,9 @@ def split_valid_area(x: Tensor, in_channels: int) -> tuple[Tensor, Grid]:
     Raises:
         ValueError: any other number of channels.
     """
-    _, channels, height, width = x.shape
+    channels = x.shape[1]
+    # An index is a constant to torch.compile: each size gets a graph of its own, as its tables do.
+    height, width = index(x.shape[2]), index(x.shape[3])
     if channels == in_channels:
         return x, Grid(height, width)
     if channels != in_channels + 1:

@@ -349,3 +349,18 @@ def test_tables_made_in_inference_mode_serve_a_training_step():
     with torch.inference_mode():
         model(x)
     sum(out.mean() for out in model(x)).backward()
+
+
+@pytest.mark.parametrize('name', ['swin-tiny', 'sparseswin-tiny', 'stvitr-det-tiny'])
+def test_a_compiled_backbone_takes_one_size_after_another(name):
+    torch._dynamo.reset()
+    model = create_model(name).eval()
+    compiled = torch.compile(model, backend='eager', fullgraph=True)
+    graphs = torch._dynamo.utils.counters['stats']
+    before = graphs['unique_graphs']
+    with torch.no_grad():
+        for size in [(33, 70), (40, 52), (64, 33), (33, 70), (40, 52)]:
+            x = torch.randn(1, 3, *size)
+            for one, other in zip(compiled(x), model(x), strict=True):
+                torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    assert graphs['unique_graphs'] - before == 3, 'a size that was seen is compiled again'
