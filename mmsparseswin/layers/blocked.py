@@ -71,6 +71,13 @@ class Pieces(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _pieces(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int) -> Pieces:
+    with torch.device('cpu'):  # index arithmetic, whatever device is the default
+        return _make_pieces(grid, window, shift, shift_single, batch, tokens)
+
+
+def _make_pieces(
+    grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int
+) -> Pieces:
     plan = window_plan(grid, window, shift, torch.device('cpu'), shift_single)
     area, cells = window[0] * window[1], grid.height * grid.width
     seam = 0 if plan.mask is None else len(plan.mask)

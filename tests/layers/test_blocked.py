@@ -126,3 +126,10 @@ def test_autocast_runs_in_pieces_and_stays_close(taken):
             out = block(x, grid)
     assert len(taken) == 2
     torch.testing.assert_close(out.float(), exact, atol=0.2, rtol=0.05)
+
+
+def test_pieces_lie_on_the_cpu_whatever_device_is_the_default():
+    blocked._pieces.cache_clear()
+    with torch.device('meta'):
+        plan = blocked._pieces(Grid(14, 21), (7, 7), True, False, 2, 98)
+    assert {plan.inverse.device.type, *(piece.tokens.device.type for piece in plan.pieces)} == {'cpu'}
