@@ -34,23 +34,23 @@ def attend(
             if bias is not None and bias.requires_grad:
                 return _Recomputed.apply(q, k, v, bias), None
         elif q.shape[-2] * k.shape[-2] <= _SMALL_WINDOW:
-            return _weights(q, k, bias) @ v, None
+            return _weights(q, k, bias).to(v.dtype) @ v, None
     if not need_weights:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
-    weights = _weights(q, k, bias)
+    weights = _weights(q, k, bias).to(v.dtype)
     return F.dropout(weights, dropout, training=dropout > 0) @ v, weights
 
 
 def _weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
-    """Softmax of the scores (..., n, m), taken in float32."""
-    scores = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
+    """Softmax of the scores (..., n, m), float32 at least."""
+    products = torch.baddbmm(
+        q.new_zeros(()), q.flatten(0, -3), k.flatten(0, -3).transpose(1, 2), beta=0, alpha=q.shape[-1] ** -0.5
+    )
+    scores = products.view(*q.shape[:-1], -1)
     if bias is not None:
         scores += bias
-    return scores.softmax(-1, dtype=torch.float32).to(q.dtype) if _is_half(q) else scores.softmax(-1)
-
-
-def _is_half(x: Tensor) -> bool:
-    return x.dtype in (torch.float16, torch.bfloat16)
+    # Also the faster way: a CPU's softmax of half precision takes twice as long as that of float32.
+    return scores.softmax(-1, dtype=torch.promote_types(q.dtype, torch.float32))
 
 
 class _Recomputed(torch.autograd.Function):
@@ -63,7 +63,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(q, k, v, bias)
-        return _weights(q, k, bias) @ v
+        return _weights(q, k, bias).to(v.dtype) @ v
 
     @staticmethod
     @once_differentiable
@@ -71,10 +71,12 @@ class _Recomputed(torch.autograd.Function):
         q, k, v, bias = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
         weights = _weights(q, k, bias)
-        grad_v = weights.transpose(-2, -1) @ grad
+        grad_v = weights.to(v.dtype).transpose(-2, -1) @ grad
         slope = grad @ v.transpose(-2, -1)
-        slope = (slope - (slope * weights).sum(-1, keepdim=True)).mul_(weights)  # of the scores
-        return slope @ k * scale, slope.transpose(-2, -1) @ q * scale, grad_v, slope.sum_to_size(bias.shape)
+        slope = torch._softmax_backward_data(slope.to(weights.dtype), weights, -1, weights.dtype)  # of the scores
+        grad_bias, slope = slope.sum_to_size(bias.shape).to(bias.dtype), slope.to(v.dtype)
+        grad_q, grad_k = (slope @ k).mul_(scale), (slope.transpose(-2, -1) @ q).mul_(scale)
+        return grad_q, grad_k, grad_v, grad_bias
 
 
 class WindowAttention(nn.Module):
@@ -115,7 +117,7 @@ class WindowAttention(nn.Module):
         """(heads, area, area)."""
         area = self.window[0] * self.window[1]
         bias = self.relative_position_bias_table.index_select(0, self.relative_position_index)
-        return bias.view(area, area, self.num_heads).permute(2, 0, 1)
+        return bias.view(area, area, self.num_heads).permute(2, 0, 1).contiguous()  # it is added to many windows
 
     def forward(self, x: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """Attend inside windows.
@@ -133,11 +135,7 @@ class WindowAttention(nn.Module):
 
     def project(self, x: Tensor, plan: WindowPlan) -> Tensor:
         """Normalised tokens (B, N, C) -> queries, keys and values (B or 1, windows * area, 3C) in window order."""
-        if plan.flat:
-            x = x.reshape(1, -1, x.shape[-1])
-        if plan.padded:
-            x = F.pad(x, (0, 0, 0, 1))
-        return linear(self.qkv, x.index_select(1, plan.gather))
+        return linear(self.qkv, plan.to_windows(x))
 
     def mix(self, qkv: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """What :meth:`project` returns -> tokens (B or 1, N or B * N, C) in grid order, and weights as above."""
@@ -164,7 +162,7 @@ class WindowAttention(nn.Module):
             outs.append(out.unflatten(1, (seam, heads)))
             weights.append(weight)
         x = torch.cat([out.transpose(2, 3) for out in outs], 1).view(batch, slots, dims)
-        x = self.proj_drop(linear(self.proj, x)).index_select(1, plan.inverse)
+        x = plan.to_grid(self.proj_drop(linear(self.proj, x)))
         if not need_weights:
             return x, None
         full = torch.cat([w.reshape(batch, -1, heads, area, area) for w in weights if w is not None], 1)

@@ -115,18 +115,24 @@ def swin_block(block: 'SwinBlock', x: Tensor, grid: Grid, tokens: int) -> Tensor
     """The block on (B, N, C) tokens of ``grid``, ``tokens`` at a time; what its ``forward`` returns."""
     attn, rows = block.attn, x.reshape(-1, x.shape[-1])
     plan = _pieces(grid, attn.window, block.shift, block.shift_single, len(x), tokens)
-    bias = attn.relative_bias()
-    outs = x.new_empty(sum(len(piece.tokens) for piece in plan.pieces), x.shape[-1])
+    bias = attn.relative_bias().to(x.dtype)
+    mask = None if plan.mask is None else plan.mask.to(x.dtype)
+    mixed = x.new_empty(sum(len(piece.tokens) for piece in plan.pieces), x.shape[-1])
     area, done = attn.window[0] * attn.window[1], 0
     for piece in plan.pieces:
-        part = rows.index_select(0, piece.tokens)
-        y = block.norm1(part)
+        y = block.norm1(rows.index_select(0, piece.tokens))
         if piece.padding is not None:
-            y = y.masked_fill(piece.padding, 0)
+            y = y.masked_fill_(piece.padding, 0)
         q, k, v = linear(attn.qkv, y).view(piece.windows, area, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-        mask = None if plan.mask is None or piece.masks is None else plan.mask.index_select(0, piece.masks)
-        y, _ = attend(q, k, v, bias if mask is None else bias + mask)
-        part += linear(attn.proj, y.transpose(1, 2).reshape(part.shape))
-        torch.add(part, block.mlp(block.norm2(part)), out=outs[done : done + len(part)])
-        done += len(part)
-    return outs.index_select(0, plan.inverse).view(x.shape)
+        seam = None if mask is None or piece.masks is None else mask.index_select(0, piece.masks)
+        y, _ = attend(q, k, v, bias if seam is None else bias + seam)
+        slots = mixed[done : done + len(piece.tokens)]
+        slots.view(piece.windows, area, attn.num_heads, -1).copy_(y.transpose(1, 2))
+        done += len(slots)
+    out = torch.empty_like(rows)
+    # Windows are padded; what follows needs the tokens alone, in any pieces of about one size.
+    parts = -(-len(rows) // tokens)
+    for part, inverse, outs in zip(*(t.tensor_split(parts) for t in (rows, plan.inverse, out)), strict=True):
+        part = linear(attn.proj, mixed.index_select(0, inverse), plus=part)
+        torch.add(part, block.mlp(block.norm2(part)), out=outs)
+    return out.view(x.shape)

@@ -2,8 +2,7 @@
 
 PyTorch leaves float32 products on a CPU to its BLAS, which on processors that are not Intel's runs at about half of
 what oneDNN reaches (docs/benchmarks); so linear layers run as oneDNN primitives here, and without gradients their GELU
-with them. Whoever watches the operators, be it a tracer, a compiler, a FLOP counter, autocast or a hook, sees PyTorch's
-own.
+with them. Whoever watches the operators, be it a tracer, a compiler, a FLOP counter or a hook, sees PyTorch's own.
 """
 
 from collections.abc import Callable
@@ -18,27 +17,35 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.checkpoint import checkpoint
 
 
-def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None) -> Tensor:
-    """``act(module(x))``: (..., in_features) -> (..., out_features)."""
+def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Tensor | None = None) -> Tensor:
+    """``act(module(x)) + plus``: (..., in_features) -> (..., out_features)."""
     if not _is_plain(module, x):
         x = module(x)
-        return x if act is None else act(x)
-    weight, bias = module.weight, module.bias
+        x = x if act is None else act(x)
+        return x if plus is None else plus + x
+    dtype = _product_dtype(x)
+    x, weight = x.to(dtype), module.weight.to(dtype)
+    bias = None if module.bias is None else module.bias.to(dtype)
     if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, weight, bias)):
+        if act is None and plus is not None and plus.dtype == dtype:
+            return _product(x, weight, bias, plus=plus)
         if type(act) is nn.GELU and act.approximate == 'none' and not hooked(act):
-            return _product(x, weight, bias, 'gelu')
-        x = _product(x, weight, bias)
+            x, act = _product(x, weight, bias, 'gelu'), None
+        else:
+            x = _product(x, weight, bias)
     elif x.requires_grad or weight.requires_grad:
         kept = _Keep.apply(x, weight)
         x = _Linear.apply(kept, weight, bias, kept.grad_fn)
     else:
-        x = module(x)
-    return x if act is None else act(x)
+        x = F.linear(x, weight, bias)
+    x = x if act is None else act(x)
+    return x if plus is None else plus + x
 
 
 def multiply(x: Tensor, weight: Tensor) -> Tensor:
     """(..., k), (n, k) -> (..., n): a linear layer of weights that are no module's."""
-    if _fits(x, weight) and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
+    watched = not _fits(x, weight) or torch.is_autocast_enabled('cpu')
+    if not watched and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
         return _product(x, weight)
     return F.linear(x, weight)
 
@@ -85,11 +92,17 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
     return (
         unwatched_on_cpu(x)
         and type(weight.data) is Tensor
-        and weight.dtype == x.dtype
-        and not torch.is_autocast_enabled('cpu')
+        and (weight.dtype == x.dtype or torch.is_autocast_enabled('cpu'))
         and bool(torch.backends.mkldnn.enabled)
-        and _has_primitive(x.dtype)
+        and _has_primitive(_product_dtype(x))
     )
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """What a product of ``x`` is taken in: autocast's choice, where it is on."""
+    if torch.is_autocast_enabled('cpu') and x.dtype != torch.float64:
+        return torch.get_autocast_dtype('cpu')
+    return x.dtype
 
 
 @cache
@@ -100,8 +113,12 @@ def _has_primitive(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, act: str = 'none') -> Tensor:
+def _product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, act: str = 'none', plus: Tensor | None = None
+) -> Tensor:
     """(..., k), (n, k) -> (..., n)."""
+    if plus is not None:
+        return torch.ops.mkldnn._linear_pointwise.binary(x, plus, weight, bias, 'add')
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, act, [], 'none')
 
 
@@ -135,11 +152,14 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.keep.saved_tensors
         rows, grad_rows = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         grad_x = grad_weight = grad_bias = None
+        half = grad.dtype != torch.float32  # whose products PyTorch leaves to oneDNN, transposes and all
         if ctx.needs_input_grad[0]:
-            grad_x = _product(grad, weight.t())
+            grad_x = grad @ weight if half else _product(grad, weight.t())
         if ctx.needs_input_grad[1]:
             # The short side first: twice as fast where the sides differ much.
-            if len(weight) <= weight.shape[1]:
+            if half:
+                grad_weight = grad_rows.t() @ rows
+            elif len(weight) <= weight.shape[1]:
                 grad_weight = _product(grad_rows.t(), rows.t())
             else:
                 grad_weight = _product(rows.t(), grad_rows.t()).t()

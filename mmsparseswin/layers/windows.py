@@ -6,12 +6,14 @@ these moves tokens and changes none, so the whole way there is one gather index,
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.kernels import unwatched
 
 # What the published models add between tokens of different regions; exp(-100) is 0 in every float type.
 MASKED = -100.0
@@ -30,6 +32,39 @@ class WindowPlan(NamedTuple):
     order: Tensor  # (windows,) place of each window in row-major order
     padded: bool  # whether `gather` uses the zero row
     flat: bool  # whether tokens are numbered through the whole batch, because its images differ in valid size
+
+    def to_windows(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, C) in grid order -> (B, windows * area, C), or (1, all windows * area, C) if flat."""
+        if self.flat:
+            x = x.reshape(1, -1, x.shape[-1])
+        elif unwatched(x) and x.requires_grad:
+            return _Move.apply(x, self.gather, self.padded, self.inverse, False)
+        return _move(x, self.gather, self.padded)
+
+    def to_grid(self, x: Tensor) -> Tensor:
+        """The way back: (B, windows * area, C) -> (B, N, C), or (1, windows * area, C) -> (1, B * N, C) if flat."""
+        if not self.flat and unwatched(x) and x.requires_grad:
+            return _Move.apply(x, self.inverse, False, self.gather, self.padded)
+        return _move(x, self.inverse, False)
+
+
+def _move(x: Tensor, index: Tensor, padded: bool) -> Tensor:
+    return (F.pad(x, (0, 0, 0, 1)) if padded else x).index_select(1, index)
+
+
+class _Move(torch.autograd.Function):
+    """Tokens to other places, none to two of them: gradients move back, where ``index_select`` would add them up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, there: Tensor, padded: bool, back: Tensor, padded_back: bool) -> Tensor:
+        ctx.save_for_backward(back)
+        ctx.padded = padded_back
+        return _move(x, there, padded)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (back,) = ctx.saved_tensors
+        return _move(grad, back, ctx.padded), None, None, None, None
 
 
 @torch.compiler.assume_constant_result

@@ -14,7 +14,7 @@ def products(monkeypatch):
     if not kernels._has_primitive(torch.float32):
         pytest.skip('this PyTorch has no oneDNN')
     taken, product = [], kernels._product
-    monkeypatch.setattr(kernels, '_product', lambda *args: taken.append(1) or product(*args))
+    monkeypatch.setattr(kernels, '_product', lambda *args, **kwargs: taken.append(1) or product(*args, **kwargs))
     return taken
 
 
@@ -44,6 +44,37 @@ def test_gradients_equal_those_of_double_precision(products, inner, outer, act):
     assert len(products) == 3
     for got, want in zip((x, *layer.parameters()), (exact_x, *exact.parameters()), strict=True):
         torch.testing.assert_close(got.grad.double(), want.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_added_is_added_in_the_same_product(products):
+    layer, x, plus = nn.Linear(24, 40), torch.randn(2, 7, 24), torch.randn(2, 7, 40)
+    with torch.no_grad():
+        assert torch.equal(linear(layer, x, plus=plus), linear(layer, x) + plus)
+    assert len(products) == 2
+    for act in (None, nn.GELU()):
+        expected = (layer(x) if act is None else act(layer(x))) + plus
+        torch.testing.assert_close(linear(layer, x, act, plus), expected)
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_autocast_chooses_the_type_of_the_product(products, bias):
+    if not kernels._has_primitive(torch.bfloat16):
+        pytest.skip('this processor has no bfloat16')
+    layer, x, plus = nn.Linear(24, 40, bias=bias), torch.randn(3, 9, 24, requires_grad=True), torch.randn(3, 9, 40)
+    with torch.autocast('cpu', torch.bfloat16):
+        with torch.no_grad():
+            assert linear(layer, x).dtype == linear(layer, x, nn.GELU()).dtype == torch.bfloat16
+            assert linear(layer, x, plus=plus).dtype == torch.float32
+        assert len(products) == 3
+        got, expected = linear(layer, x), layer(x)
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got, expected, atol=0.01, rtol=0.01)
+    grads = torch.autograd.grad(got.float().square().sum(), (x, *layer.parameters()))
+    wanted = torch.autograd.grad(expected.float().square().sum(), (x, *layer.parameters()))
+    assert len(products) == 4, "in bfloat16 PyTorch's own products go backward"
+    for ours, theirs in zip(grads, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.02)
 
 
 def test_frozen_weights_get_no_gradient(products):
@@ -79,11 +110,6 @@ def by_counter(layer, x, called):
     assert counter.get_total_flops() == 2 * x.numel() * layer.out_features
 
 
-def by_autocast(layer, x, called):
-    with torch.autocast('cpu', torch.bfloat16):
-        assert linear(layer, x).dtype == torch.bfloat16
-
-
 def by_export(layer, x, called):
     class Net(nn.Module):
         def __init__(self):
@@ -109,7 +135,7 @@ def by_backward_hook(layer, x, called):
     assert called, 'the hook was not called'
 
 
-@pytest.mark.parametrize('watch', [by_hook, by_counter, by_autocast, by_export, by_vmap, by_backward_hook])
+@pytest.mark.parametrize('watch', [by_hook, by_counter, by_export, by_vmap, by_backward_hook])
 def test_whoever_watches_sees_pytorchs_own_operators(products, watch):
     with torch.no_grad():
         watch(nn.Linear(8, 4), torch.randn(5, 8), [])

@@ -156,3 +156,20 @@ def test_attention_in_bfloat16_errs_about_as_little_as_the_fused_kernel():
         error = (attend(*half)[0] - exact).abs().max()
     fused = F.scaled_dot_product_attention(*half[:3], attn_mask=half[3])
     assert error < 3 * (fused - exact).abs().max()
+
+
+@pytest.mark.parametrize('shift', [False, True])
+@pytest.mark.parametrize('grid', [Grid(6, 9), Grid(7, 5), Grid(7, 5, ((7, 4), (5, 5)))], ids=str)
+def test_gradients_move_back_with_the_tokens(grid, shift):
+    plan = window_plan(grid, (3, 3), shift, CPU)
+    x = torch.randn(2, grid.height * grid.width, 2, dtype=torch.float64, requires_grad=True)
+
+    def there_and_back(x):
+        return plan.to_grid(plan.to_windows(x).sin())
+
+    index, inverse = plan.gather, plan.inverse
+    rows = x.reshape(1, -1, 2) if plan.flat else x
+    expected = F.pad(rows, (0, 0, 0, 1)).index_select(1, index).sin().index_select(1, inverse)
+    torch.testing.assert_close(there_and_back(x), expected, atol=0, rtol=0)
+    assert torch.autograd.gradcheck(there_and_back, x)
+    assert torch.autograd.gradgradcheck(there_and_back, x)
