@@ -24,6 +24,7 @@ from mmsparseswin import cli, run_config
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import Job, batches, find_images
+from mmsparseswin.malloc import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -130,6 +131,7 @@ class Classifier:
 def main() -> None:
     """Predict."""
     args = parse_args()
+    keep_freed_memory()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
     cfg = run_config.load_config(args.config, args.cfg_options)

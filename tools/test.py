@@ -15,6 +15,7 @@ from mmengine.dist import is_main_process
 from mmsparseswin import cli, evaluation_config, run_config
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file
 from mmsparseswin.errors import InputError
+from mmsparseswin.malloc import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +46,7 @@ def check_out(out: str | None, item: str | None) -> None:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
+    keep_freed_memory()
     check_out(args.out, args.out_item)
     if args.interval < 1:
         raise InputError(f'--interval {args.interval}: must be at least 1')

@@ -24,6 +24,7 @@ import argparse
 from mmsparseswin import cli, run_config
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
 from mmsparseswin.errors import InputError
+from mmsparseswin.malloc import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,6 +54,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train."""
     args = parse_args()
+    keep_freed_memory()
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)

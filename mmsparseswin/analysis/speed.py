@@ -5,7 +5,6 @@ contestant runs once, the order turns by one from round to round, and ratios are
 """
 
 import contextlib
-import ctypes
 import gc
 import math
 import resource
@@ -19,6 +18,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from mmsparseswin.malloc import return_freed_memory
 
 Step = Callable[[], None]
 
@@ -226,8 +227,7 @@ def peak_memory(step: Step, device: str = 'cpu', repeats: int = 2) -> int:
             step()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)  # freed memory still held would be used again without being counted
+    return_freed_memory()  # freed memory still held would be used again without being counted
     before = _resident('VmRSS', reset_peak=True)
     for _ in range(repeats):
         step()
@@ -261,16 +261,3 @@ class _Attention(nn.Module):
         heads = x.unflatten(-1, (4, -1)).transpose(1, 2)
         fused = nn.functional.scaled_dot_product_attention(heads, heads, heads)
         return fused + (heads @ heads.transpose(-1, -2)).softmax(-1) @ heads
-
-
-def keep_freed_memory() -> bool:
-    """Let glibc take large blocks from the heap and never give them back, so that freed pages are used again.
-
-    Many programs raise malloc's limits for this. Returns whether the C library has such a setting.
-    """
-    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
-    try:
-        libc = ctypes.CDLL(None)
-        return bool(libc.mallopt(m_mmap_max, 0) and libc.mallopt(m_trim_threshold, 2**31 - 1))
-    except AttributeError:
-        return False

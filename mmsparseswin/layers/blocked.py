@@ -118,17 +118,9 @@ def swin_block(block: 'SwinBlock', x: Tensor, grid: Grid, tokens: int) -> Tensor
     bias = attn.relative_bias().to(x.dtype)
     mask = None if plan.mask is None else plan.mask.to(x.dtype)
     mixed = x.new_empty(sum(len(piece.tokens) for piece in plan.pieces), x.shape[-1])
-    area, done = attn.window[0] * attn.window[1], 0
-    for piece in plan.pieces:
-        y = block.norm1(rows.index_select(0, piece.tokens))
-        if piece.padding is not None:
-            y = y.masked_fill_(piece.padding, 0)
-        q, k, v = linear(attn.qkv, y).view(piece.windows, area, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
+    for piece, slots in zip(plan.pieces, mixed.split([len(piece.tokens) for piece in plan.pieces]), strict=True):
         seam = None if mask is None or piece.masks is None else mask.index_select(0, piece.masks)
-        y, _ = attend(q, k, v, bias if seam is None else bias + seam)
-        slots = mixed[done : done + len(piece.tokens)]
-        slots.view(piece.windows, area, attn.num_heads, -1).copy_(y.transpose(1, 2))
-        done += len(slots)
+        _mix(block, rows, piece, bias if seam is None else bias + seam, slots)
     out = torch.empty_like(rows)
     # Windows are padded; what follows needs the tokens alone, in any pieces of about one size.
     parts = -(-len(rows) // tokens)
@@ -136,3 +128,13 @@ def swin_block(block: 'SwinBlock', x: Tensor, grid: Grid, tokens: int) -> Tensor
         part = linear(attn.proj, mixed.index_select(0, inverse), plus=part)
         torch.add(part, block.mlp(block.norm2(part)), out=outs)
     return out.view(x.shape)
+
+
+def _mix(block: 'SwinBlock', rows: Tensor, piece: Piece, bias: Tensor, out: Tensor) -> None:
+    """Attention inside the windows of a piece, into its slots (windows * area, C)."""
+    attn, shape = block.attn, (piece.windows, block.attn.window[0] * block.attn.window[1], block.attn.num_heads)
+    y = block.norm1(rows.index_select(0, piece.tokens))
+    if piece.padding is not None:
+        y = y.masked_fill_(piece.padding, 0)
+    q, k, v = linear(attn.qkv, y).view(*shape[:2], 3, shape[2], -1).permute(2, 0, 3, 1, 4)
+    out.view(*shape, -1).copy_(attend(q, k, v, bias)[0].transpose(1, 2))

@@ -30,6 +30,7 @@ from mmsparseswin.analysis.contestants import Contestant, Size, parse_contestant
 from mmsparseswin.analysis.peers import OUTPUTS
 from mmsparseswin.analysis.speed import PRECISIONS
 from mmsparseswin.errors import InputError
+from mmsparseswin.malloc import keep_freed_memory
 
 _SQUARES = [f'1x{side}x{side}' for side in (224, 448, 896, 1792)]
 _PRESETS = Path(__file__).parent / 'benchmark_presets'
@@ -112,7 +113,7 @@ def configure(settings: Settings) -> None:
     """Threads and malloc of this process."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if settings.malloc == 'keep' and not speed.keep_freed_memory():
+    if settings.malloc == 'keep' and not keep_freed_memory():
         raise InputError('--malloc keep: this C library has no mallopt; leave it out')
 
 

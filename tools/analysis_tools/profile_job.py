@@ -1,0 +1,57 @@
+"""Where the time of a job goes: reading, each part of the model, evaluation, in milliseconds per image.
+
+    python tools/analysis_tools/profile_job.py configs/cascade_sparseswin_coco.py --cfg-options data_root=data/coco/
+    python tools/analysis_tools/profile_job.py CONFIG --checkpoint epoch_12.pth --test --batches 20
+
+Everything runs in one process, so what data loader workers would do beside the model shows as well. An untrained
+detector finds nothing; --cfg-options model.test_cfg.rcnn.score_thr=0 lets it find as many boxes as a test allows.
+"""
+
+import argparse
+import tempfile
+
+from mmengine.runner import load_checkpoint
+
+from mmsparseswin import cli, run_config
+from mmsparseswin.analysis.job_profile import profile_test, profile_training
+from mmsparseswin.errors import InputError
+from mmsparseswin.malloc import keep_freed_memory
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='an mmdet or mmpretrain config')
+    parser.add_argument('--checkpoint', help='weights; random ones without')
+    parser.add_argument('--test', action='store_true', help='prediction and evaluation instead of training')
+    parser.add_argument('--batches', type=int, default=8, help='how many, the first of which does not count')
+    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 where there is no GPU')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Profile."""
+    args = parse_args()
+    if args.batches < 2:
+        raise InputError(f'--batches {args.batches}: must be at least 2, the first does not count')
+    keep_freed_memory()
+    cfg = run_config.load_config(args.config, args.cfg_options)
+    run_config.set_launcher(cfg, 'none')
+    run_config.set_amp(cfg, args.amp)
+    run_config.set_dataloaders(cfg)
+    run_config.check_data(cfg, ('test',) if args.test else ('train',))
+    with tempfile.TemporaryDirectory() as work_dir:
+        cfg.work_dir, cfg.log_level = work_dir, 'WARNING'
+        runner = run_config.build_runner(cfg)
+        if args.checkpoint:
+            load_checkpoint(runner.model, args.checkpoint, map_location='cpu')
+        parts = (profile_test if args.test else profile_training)(runner, cfg, args.batches)
+    total = sum(parts.values())
+    print(f'| part | ms per image | share |\n|---|---|---|\n| all | {total:.1f} | 100 % |')
+    for name, taken in parts.items():
+        print(f'| {name} | {taken:.1f} | {taken / total:.1%} |')
+
+
+if __name__ == '__main__':
+    cli.run_tool(main)
