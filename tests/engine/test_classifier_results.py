@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmpretrain.evaluation import Accuracy
 from mmpretrain.structures import DataSample
 from PIL import Image
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from mmsparseswin.analysis.training_curves import draw_curves, read_scalars, scores
 from mmsparseswin.engine import ConfusionMatrix, StopAfterHook, stop_after
@@ -29,21 +30,12 @@ def samples(scores: torch.Tensor, truth: torch.Tensor) -> list[DataSample]:
     ]
 
 
-def test_top1_and_top5_are_what_a_plain_count_says(predictions):
+def test_top1_and_top5_are_what_torchmetrics_says(predictions):
     scores, truth = predictions
     evaluator = Evaluator([Accuracy(topk=(1, 5)), ConfusionMatrix()])
     for part in torch.arange(37).split(10):
         evaluator.process(data_samples=samples(scores[part], truth[part]), data_batch=None)
     found = evaluator.evaluate(37)
-    ranks = [
-        sorted(range(7), key=lambda k: -s[k]).index(t) for s, t in zip(scores.tolist(), truth.tolist(), strict=True)
-    ]
-    expected = {f'accuracy/top{k}': 100 * sum(rank < k for rank in ranks) / 37 for k in (1, 5)}
-    assert found == pytest.approx(expected)
-    try:
-        from torchmetrics.functional.classification import multiclass_accuracy
-    except ImportError:
-        return
     for k in (1, 5):
         top = multiclass_accuracy(scores, truth, num_classes=7, top_k=k, average='micro')
         assert found[f'accuracy/top{k}'] == pytest.approx(100 * float(top))
