@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.runner.amp import autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -69,7 +70,7 @@ def profile_training(runner: Runner, cfg: Config, steps: int) -> dict[str, float
 
 
 def profile_test(runner: Runner, cfg: Config, steps: int) -> dict[str, float]:
-    """The same of ``steps`` batches of the test set, their evaluation included."""
+    """The same of ``steps`` batches of the test set, under ``test_cfg.fp16``, their evaluation included."""
     model, watch = runner.model, Stopwatch()
     loader = _loader(cfg.test_dataloader, watch)
     evaluator = runner.build_evaluator(cfg.test_evaluator)
@@ -80,15 +81,16 @@ def profile_test(runner: Runner, cfg: Config, steps: int) -> dict[str, float]:
 
     @torch.no_grad()
     def step(data: Any) -> None:
-        evaluator.process(data_samples=model.test_step(data), data_batch=data)
+        with autocast(enabled=cfg.test_cfg.get('fp16', False)):
+            outputs = model.test_step(data)
+        evaluator.process(data_samples=outputs, data_batch=data)
 
     return _run(step, loader, steps, watch, lambda: evaluator.evaluate(steps * cfg.test_dataloader.batch_size))
 
 
 def _loader(cfg: Any, watch: Stopwatch) -> DataLoader:
     """The data loader without workers, each transform under its name."""
-    cfg = Config(dict(cfg, num_workers=0, persistent_workers=False))
-    loader = Runner.build_dataloader(cfg._cfg_dict, seed=0)
+    loader = Runner.build_dataloader(dict(cfg, num_workers=0, persistent_workers=False), seed=0)
     transforms = loader.dataset.pipeline.transforms
     transforms[:] = [watch.timed(f'read: {type(step).__name__}', step) for step in transforms]
     return loader

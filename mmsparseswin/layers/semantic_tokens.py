@@ -135,9 +135,9 @@ class TokenGeneration(SemanticBlock):
     def _add_position(self, x: Tensor, raster: Grid, side: int) -> Tensor:
         assert self.conv_pos is not None
         windows = window_plan(Grid(raster.height, raster.width), (side, side), False, x.device)
-        cut = F.pad(x, (0, 0, 0, 1)).index_select(1, windows.gather).view(-1, side, side, x.shape[-1])
+        cut = windows.to_windows(x).view(-1, side, side, x.shape[-1])
         cut = self.conv_pos(cut.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + cut.reshape(len(x), -1, x.shape[-1]).index_select(1, windows.inverse)
+        return x + windows.to_grid(cut.reshape(len(x), -1, x.shape[-1]))
 
 
 class SemanticStage(SwinStage):

@@ -10,10 +10,11 @@ detector finds nothing; --cfg-options model.test_cfg.rcnn.score_thr=0 lets it fi
 import argparse
 import tempfile
 
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader
 
 from mmsparseswin import cli, run_config
 from mmsparseswin.analysis.job_profile import profile_test, profile_training
+from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -38,14 +39,19 @@ def main() -> None:
     keep_freed_memory()
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_launcher(cfg, 'none')
+    if args.checkpoint:
+        check_checkpoint_file(args.checkpoint)
     run_config.set_amp(cfg, args.amp)
+    if args.amp:
+        cfg.test_cfg.fp16 = True
     run_config.set_dataloaders(cfg)
     run_config.check_data(cfg, ('test',) if args.test else ('train',))
     with tempfile.TemporaryDirectory() as work_dir:
         cfg.work_dir, cfg.log_level = work_dir, 'WARNING'
         runner = run_config.build_runner(cfg)
         if args.checkpoint:
-            load_checkpoint(runner.model, args.checkpoint, map_location='cpu')
+            checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
+            load_or_refuse(runner.model, checkpoint, strict=True)
         parts = (profile_test if args.test else profile_training)(runner, cfg, args.batches)
     total = sum(parts.values())
     print(f'| part | ms per image | share |\n|---|---|---|\n| all | {total:.1f} | 100 % |')
