@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
+
 
 def keep_freed_memory() -> bool:
     """Let glibc take large blocks from the heap and never give them back, so that freed pages are used again.
@@ -11,10 +13,20 @@ def keep_freed_memory() -> bool:
     what that costs). For programs, not for libraries: it holds for the whole process. Returns whether the C library has
     such a setting.
     """
-    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+    return _set(_MMAP_MAX, 0) and _set(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def map_large_blocks() -> bool:
+    """Let glibc map every block from 1 MiB on alone and unmap it when freed, so that the heap keeps no holes.
+
+    What is resident then is what is allocated. For the whole process; returns whether the C library can.
+    """
+    return _set(_MMAP_THRESHOLD, 2**20)
+
+
+def _set(parameter: int, value: int) -> bool:
     try:
-        libc = ctypes.CDLL(None)
-        return bool(libc.mallopt(m_mmap_max, 0) and libc.mallopt(m_trim_threshold, 2**31 - 1))
+        return bool(ctypes.CDLL(None).mallopt(parameter, value))
     except AttributeError:
         return False
 

@@ -1,6 +1,6 @@
 """Contestants of one comparison, from their names to records of time, rate, memory and ratios."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from mmsparseswin.analysis.speed import PRECISIONS, Spread, Step, matrix_product
 from mmsparseswin.errors import InputError
 
 TRAINING_FACTOR = 3  # matrix products of forward and backward, in those of forward
+
+Peaks = Mapping[str, Mapping[str, int]]  # bytes by measure ('peak_memory', 'peak_allocated') by entry's name
 
 
 @dataclass
@@ -31,11 +33,12 @@ class Settings:
         check: compare with the peers on shared weights first.
         scaling: all sizes are one comparison, and the growth of time with area is fitted.
         memory: measure peak memory too.
+        profile: tell where the time goes, too.
         device: 'cpu' or 'cuda'.
         threads: of PyTorch; 0 leaves its default.
         min_rounds: repetitions of every contestant, at least.
         seconds: of repetitions per contestant.
-        malloc: 'default', or 'keep': freed memory stays with the process.
+        malloc: 'default', 'keep': freed memory stays with the process, or 'map': none of it does.
     """
 
     models: list[str] = field(default_factory=list)
@@ -48,6 +51,7 @@ class Settings:
     check: bool = False
     scaling: bool = False
     memory: bool = True
+    profile: bool = False
     device: str = 'cpu'
     threads: int = 0
     min_rounds: int = 5
@@ -68,6 +72,7 @@ class Entry:
     macs: int
     times: list[float] = field(default_factory=list)
     checked: dict[str, float] = field(default_factory=dict)
+    operators: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return f'{self.contestant} {self.size}'
@@ -193,7 +198,7 @@ def machine_rate(rates: dict[str, list[float]], dtype: torch.dtype) -> float:
 
 
 def records(
-    entries: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: dict[str, int]
+    entries: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: Peaks
 ) -> list[dict[str, Any]]:
     """What was measured of each entry, as plain numbers.
 
@@ -201,13 +206,13 @@ def records(
         entries: with their times.
         settings: of the race.
         rates: GFLOP/s of matrix products per type and kernel.
-        memory: peak bytes by entry's name.
+        memory: peaks of the entries.
     """
     return [_record(e, [o for o in entries if o.size == e.size], settings, rates, memory) for e in entries if e.times]
 
 
 def _record(
-    entry: Entry, rivals: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: dict[str, int]
+    entry: Entry, rivals: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: Peaks
 ) -> dict[str, Any]:
     c = entry.contestant
     spread = Spread.of(entry.times)
@@ -238,7 +243,8 @@ def _record(
         gflops=flops / spread.median / 1e9,
         matrix_gflops=rate,
         floor_share=flops / spread.median / 1e9 / rate,
-        peak_memory=memory.get(str(entry)),
+        **memory.get(str(entry), dict(peak_memory=None, peak_allocated=None)),
+        operators=entry.operators,
         best_peer=str(best) if best else None,
         speedups={str(p): speed.speedup(entry.times, by_contestant[p].times)._asdict() for p in wanted if p != c},
         checked=entry.checked,

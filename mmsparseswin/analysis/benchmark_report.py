@@ -19,6 +19,9 @@ from mmsparseswin.errors import InputError
 _PACKAGES = ('torch', 'torchvision', 'timm', 'onedl-mmengine', 'onedl-mmdetection', 'onedl-mmpretrain', 'numpy')
 _MALLOC = ('MALLOC_', 'GLIBC_TUNABLES', 'LD_PRELOAD', 'OMP_', 'KMP_', 'GOMP_', 'MKL_', 'DNNL_', 'ONEDNN_', 'TORCH')
 
+_PRODUCTS = 10  # shown of each model
+_MEMORY = dict(memory='peak_memory', allocated='peak_allocated')
+
 
 def environment() -> dict[str, Any]:
     """Machine, versions, commit and command; all that a time depends on and that can be asked for."""
@@ -70,8 +73,8 @@ def judge(goals: Iterable[dict[str, Any]], runs: Sequence[dict[str, Any]]) -> li
     """Put the measured value beside each goal.
 
     Args:
-        goals: with 'work' (words), 'run' and 'model' (names), 'measure' ('speedup', 'memory', 'floor_share' or
-            'growth'), 'peer' ('best' or a name) where the measure is a ratio, and 'at_least' or 'at_most'.
+        goals: with 'work' (words), 'run' and 'model' (names), 'measure' ('speedup', 'memory', 'allocated',
+            'floor_share' or 'growth'), 'peer' ('best' or a name) where it is a ratio, and 'at_least' or 'at_most'.
         runs: measured.
 
     Returns:
@@ -105,10 +108,11 @@ def _value(goal: dict[str, Any], run: dict[str, Any]) -> tuple[float | None, str
         return None, peer
     if goal['measure'] == 'speedup':
         return records[peer]['median'] / ours['median'], peer
-    if goal['measure'] == 'memory':
-        pair = ours['peak_memory'], records[peer]['peak_memory']
+    if goal['measure'] in _MEMORY:
+        pair = [record[_MEMORY[goal['measure']]] for record in (ours, records[peer])]
         return (pair[0] / pair[1] if None not in pair else None), peer
-    raise InputError(f'goal {goal["work"]!r}: measure {goal["measure"]!r} is none of speedup memory floor_share growth')
+    measures = ['speedup', *_MEMORY, 'floor_share', 'growth']
+    raise InputError(f'goal {goal["work"]!r}: measure {goal["measure"]!r} is none of {measures}')
 
 
 def as_markdown(result: dict[str, Any]) -> str:
@@ -151,22 +155,38 @@ def _run(run: dict[str, Any]) -> list[str]:
     for size in dict.fromkeys(record['size'] for record in run['records']):
         records = sorted((r for r in run['records'] if r['size'] == size), key=lambda r: r['median'])
         peers = list(dict.fromkeys(peer for record in records for peer in record['speedups']))
-        header = ['model', 'ms', 'images/s', 'GFLOP/s', 'floor share', 'peak MiB', 'rounds']
+        header = ['model', 'ms', 'images/s', 'GFLOP/s', 'floor share', 'peak MiB', 'allocated MiB', 'rounds']
         rows = [[*header, *(f'vs {peer}' for peer in peers)]]
         for r in records:
             ms = f'{r["median"] * 1e3:.1f} ({r["q1"] * 1e3:.1f}-{r["q3"] * 1e3:.1f})'
-            memory = '-' if r['peak_memory'] is None else f'{r["peak_memory"] / 2**20:.0f}'
-            numbers = [f'{r["images_per_second"]:.2f}', f'{r["gflops"]:.0f}', f'{r["floor_share"]:.2f}', memory]
+            memory = ['-' if r[key] is None else f'{r[key] / 2**20:.0f}' for key in _MEMORY.values()]
+            numbers = [f'{r["images_per_second"]:.2f}', f'{r["gflops"]:.0f}', f'{r["floor_share"]:.2f}', *memory]
             ratios = [_ratio(r['speedups'].get(peer)) for peer in peers]
             rows.append([r['name'], ms, *numbers, str(r['rounds']), *ratios])
         lines += ['', f'### {size}', '', *table(rows)]
         lines += [f'- {r["name"]} equals {p} within {d:.1e}' for r in records for p, d in r['checked'].items()]
+        lines += _operators({r['name']: r['operators'] for r in records if r['operators']})
     for name, rate in [pair for rates in run['rates'] for pair in rates.items()]:
         spread = f'{rate["median"]:.0f} ({rate["q1"]:.0f}-{rate["q3"]:.0f})'
         lines.append(f'- machine: {spread} GFLOP/s, {name} x {name.split()[-1]} matrix product')
     lines += [f'- left out: {name}: {why}' for name, why in run['left_out'].items()]
     lines += [f'- growth of time with image area, {name}: exponent {e:.3f}' for name, e in run['growth'].items()]
     return lines
+
+
+def _operators(profiles: dict[str, dict[str, Any]]) -> list[str]:
+    """Shares of time by kind of operator, and GFLOP/s at the shapes of products that take most of it."""
+    if not profiles:
+        return []
+    kinds = list(dict.fromkeys(kind for found in profiles.values() for kind in found['kinds']))
+    rows = [['model', *kinds]]
+    rows += [[name, *(f'{found["kinds"].get(kind, 0):.0%}' for kind in kinds)] for name, found in profiles.items()]
+    products = [['model', 'product (rows x in -> out)', 'of the time', 'GFLOP/s']]
+    for name, found in profiles.items():
+        for product in found['products'][:_PRODUCTS]:
+            rows_in_out = '{} x {} -> {}'.format(*product['shape'])
+            products.append([name, rows_in_out, f'{product["share"]:.1%}', f'{product["gflops"]:.0f}'])
+    return ['', *table(rows), '', *table(products)]
 
 
 def _ratio(spread: dict[str, float] | None) -> str:

@@ -57,26 +57,60 @@ class _Recomputed(torch.autograd.Function):
     """Attention whose bias is learned, on a CPU, where the fused kernel has no gradient of it.
 
     PyTorch falls back to a graph that keeps scaled copies of queries and keys, and the weights; this keeps what it is
-    given and takes the softmax again in the backward pass.
+    given and takes the softmax again in the backward pass, unless the weights are no larger than the keys.
     """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(q, k, v, bias)
-        return _weights(q, k, bias).to(v.dtype) @ v
+        weights = _weights(q, k, bias)
+        ctx.keeps = k.shape[-2] <= k.shape[-1]
+        ctx.save_for_backward(q, k, v, bias, weights if ctx.keeps else None)
+        return weights.to(v.dtype) @ v
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        q, k, v, bias = ctx.saved_tensors
+        q, k, v, bias, kept = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
-        weights = _weights(q, k, bias)
+        weights, grad = kept if ctx.keeps else _weights(q, k, bias), grad.contiguous()
         grad_v = weights.to(v.dtype).transpose(-2, -1) @ grad
         slope = grad @ v.transpose(-2, -1)
         slope = torch._softmax_backward_data(slope.to(weights.dtype), weights, -1, weights.dtype)  # of the scores
         grad_bias, slope = slope.sum_to_size(bias.shape).to(bias.dtype), slope.to(v.dtype)
         grad_q, grad_k = (slope @ k).mul_(scale), (slope.transpose(-2, -1) @ q).mul_(scale)
         return grad_q, grad_k, grad_v, grad_bias
+
+
+def _heads(qkv: Tensor, inside: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """(B, windows, area, 3, heads, d) -> three times (B, windows, heads, area, d), for windows ``inside`` and the rest."""
+    if unwatched_on_cpu(qkv) and qkv.requires_grad and torch.is_grad_enabled():
+        parts = _Heads.apply(qkv, inside)
+        return parts[:3], parts[3:]
+    qkv = qkv.permute(3, 0, 1, 4, 2, 5)
+    return qkv[:, :, :inside].unbind(), qkv[:, :, inside:].unbind()
+
+
+class _Heads(torch.autograd.Function):
+    """Copies as matrix products need them, forward and backward, and their gradients in one piece.
+
+    Views would be copied by each product anew, and the gradients of slices be padded to the whole and added up.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, inside: int) -> tuple[Tensor, ...]:
+        ctx.inside = inside
+        parts = qkv.permute(3, 0, 1, 4, 2, 5).split((inside, qkv.shape[1] - inside), 2)
+        return tuple(x for part in parts for x in part.contiguous().unbind())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        batch, _, heads, area, dims = grads[0].shape
+        out = grads[0].new_empty(batch, grads[0].shape[1] + grads[3].shape[1], area, 3, heads, dims)
+        places = out.permute(3, 0, 1, 4, 2, 5)
+        for i, (inside, at_seam) in enumerate(zip(grads[:3], grads[3:], strict=True)):
+            places[i, :, : ctx.inside].copy_(inside)
+            places[i, :, ctx.inside :].copy_(at_seam)
+        return out, None
 
 
 class WindowAttention(nn.Module):
@@ -142,20 +176,22 @@ class WindowAttention(nn.Module):
         area, heads = self.window[0] * self.window[1], self.num_heads
         batch, slots, dims = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         windows = slots // area
-        qkv = qkv.view(batch, windows, area, 3, heads, dims // heads).permute(3, 0, 1, 4, 2, 5)
+        qkv = qkv.view(batch, windows, area, 3, heads, dims // heads)
         bias = self.relative_bias()
         dropout = self.attn_drop if self.training else 0.0
 
+        # Windows at the seam of the shift come last; they alone need the mask.
         seam = 0 if plan.mask is None else len(plan.mask)
+        inside, at_seam = _heads(qkv, windows - seam)
         outs, weights = [], []
         if windows > seam:
-            q, k, v = qkv[:, :, : windows - seam].flatten(1, 2)  # (B * windows, heads, area, d)
+            q, k, v = (part.flatten(0, 1) for part in inside)  # (B * windows, heads, area, d)
             out, weight = attend(q, k, v, bias[None], dropout, need_weights)
             outs.append(out.unflatten(0, (batch, -1)))
             weights.append(weight)
         if plan.mask is not None:
             # Windows and heads share one axis, so that the mask broadcasts over the batch.
-            q, k, v = qkv[:, :, windows - seam :].flatten(2, 3)  # (B, seam windows * heads, area, d)
+            q, k, v = (part.flatten(1, 2) for part in at_seam)  # (B, seam windows * heads, area, d)
             # 4-D, as the fused kernels ask for: (1, seam windows * heads, area, area)
             masked = (bias + plan.mask[:, None]).flatten(0, 1)[None]
             out, weight = attend(q, k, v, masked, dropout, need_weights)

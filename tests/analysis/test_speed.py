@@ -155,13 +155,14 @@ def test_a_record_has_rate_floor_and_ratios():
     for e in (ours, peer, slow):
         e.macs = 3 * 10**9
     rates = {'float32 mm 2048': [4.0, 4.0], 'float32 onednn 2048': [8.0, 8.0], 'bfloat16 mm 2048': [99.0, 99.0]}
-    settings = Settings(peers=['mmdet:swin-t'])
-    found = {r['name']: r for r in benchmark.records([ours, peer, slow], settings, rates, {str(ours): 7})}
+    settings, peaks = Settings(peers=['mmdet:swin-t']), {str(ours): dict(peak_memory=7, peak_allocated=5)}
+    found = {r['name']: r for r in benchmark.records([ours, peer, slow], settings, rates, peaks)}
     record = found['swin-tiny@fp32']
     assert record['gflops'] == 6 / 3
     assert record['matrix_gflops'] == 8
     assert record['floor_share'] == pytest.approx(0.25)
-    assert (record['peak_memory'], found['timm:swin-t@fp32']['peak_memory']) == (7, None)
+    assert [record['peak_memory'], record['peak_allocated']] == [7, 5]
+    assert [found['timm:swin-t@fp32'][key] for key in ('peak_memory', 'peak_allocated')] == [None, None]
     assert record['best_peer'] == 'timm:swin-t@fp32'
     assert {name: s['median'] for name, s in record['speedups'].items()} == {
         'timm:swin-t@fp32': 1.5,
@@ -264,7 +265,8 @@ def test_peers_that_cannot_take_part_are_left_out_and_ours_may_not_fail(monkeypa
 
 
 def record(name, median, memory=None, best=None, floor=0.5, size='1x8x8'):
-    return dict(name=name, median=median, peak_memory=memory, best_peer=best, floor_share=floor, size=size)
+    peaks = dict(peak_memory=memory, peak_allocated=memory and memory - 20)
+    return dict(name=name, median=median, **peaks, best_peer=best, floor_share=floor, size=size)
 
 
 def test_goals_are_judged_by_what_was_measured():
@@ -277,13 +279,14 @@ def test_goals_are_judged_by_what_was_measured():
         {**common, 'measure': 'speedup', 'peer': 'c', 'at_least': 2.6},
         {**common, 'measure': 'memory', 'peer': 'b', 'at_most': 0.6},
         {**common, 'measure': 'memory', 'peer': 'c', 'at_most': 0.6},
+        {**common, 'measure': 'allocated', 'peer': 'b', 'at_most': 0.6},
         {**common, 'measure': 'floor_share', 'at_least': 0.85},
         {**common, 'measure': 'growth', 'at_most': 1.05},
         {**common, 'run': 'other', 'measure': 'growth', 'at_most': 1.05},
     ]
     judged = benchmark_report.judge(goals, runs)
-    assert [g['value'] for g in judged] == [1.5, 2.5, 0.6, None, 0.5, 1.1, None]
-    assert [g['reached'] for g in judged] == [True, False, True, None, False, False, None]
+    assert [g['value'] for g in judged] == [1.5, 2.5, 0.6, None, 0.5, 0.5, 1.1, None]
+    assert [g['reached'] for g in judged] == [True, False, True, None, True, False, False, None]
     assert judged[0]['against'] == 'b'
     with pytest.raises(InputError, match='either at_least or at_most'):
         benchmark_report.judge([common | {'measure': 'growth'}], runs)

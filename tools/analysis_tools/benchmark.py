@@ -15,7 +15,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from mmsparseswin.analysis import benchmark, speed
 from mmsparseswin.analysis import benchmark_report as report
 from mmsparseswin.analysis.benchmark import Settings
 from mmsparseswin.analysis.contestants import Contestant, Size, parse_contestants
+from mmsparseswin.analysis.operator_shares import operator_shares
 from mmsparseswin.analysis.peers import OUTPUTS
 from mmsparseswin.analysis.speed import PRECISIONS
 from mmsparseswin.errors import InputError
-from mmsparseswin.malloc import keep_freed_memory
+from mmsparseswin.malloc import keep_freed_memory, map_large_blocks
 
 _SQUARES = [f'1x{side}x{side}' for side in (224, 448, 896, 1792)]
 _PRESETS = Path(__file__).parent / 'benchmark_presets'
@@ -57,7 +58,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threads', type=int, help="default: PyTorch's")
     parser.add_argument('--min-rounds', type=int, help='default 5')
     parser.add_argument('--seconds', type=float, help='of repetitions per model and size; default 10')
-    parser.add_argument('--malloc', choices=['default', 'keep'], help='keep: the process keeps freed memory')
+    parser.add_argument('--profile', action='store_true', default=None, help='tell where the time goes, too')
+    parser.add_argument(
+        '--malloc', choices=['default', 'keep', 'map'], help='keep: the process keeps freed memory; map: it keeps none'
+    )
     parser.add_argument('--preset', metavar='NAME', help=f'runs and goals of a file, one of {presets()} or a path')
     parser.add_argument(
         '--out', type=Path, metavar='FILE.json', help='results; a table .md and a picture .png beside it'
@@ -113,8 +117,9 @@ def configure(settings: Settings) -> None:
     """Threads and malloc of this process."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if settings.malloc == 'keep' and not keep_freed_memory():
-        raise InputError('--malloc keep: this C library has no mallopt; leave it out')
+    setting = dict(keep=keep_freed_memory, map=map_large_blocks).get(settings.malloc)
+    if setting and not setting():
+        raise InputError(f'--malloc {settings.malloc}: this C library has no mallopt; leave it out')
 
 
 def measure_memory(request: str) -> int:
@@ -129,6 +134,15 @@ def measure_memory(request: str) -> int:
     if contestant.compiled:
         step()
     return speed.peak_memory(step, settings.device)
+
+
+def memory_of(contestant: Contestant, size: Size, settings: Settings) -> dict[str, int]:
+    """Bytes at the peak of one case: resident ones, and what is allocated. A GPU has one number for both."""
+    resident = memory_in_child(contestant, size, settings)
+    allocated = resident
+    if settings.device == 'cpu':
+        allocated = memory_in_child(contestant, size, replace(settings, malloc='map'))
+    return dict(peak_memory=resident, peak_allocated=allocated)
 
 
 def memory_in_child(contestant: Contestant, size: Size, settings: Settings) -> int:
@@ -157,14 +171,18 @@ def run(settings: Settings, part: dict[str, Any]) -> None:
         if settings.check:
             benchmark.check(entries, settings)
             tell('\n'.join(f'{e} differs from {p} by {d:.1e}' for e in entries for p, d in e.checked.items()))
-        memory: dict[str, int] = {}
+        memory: dict[str, dict[str, int]] = {}
         if settings.memory:
             for entry in entries:
-                memory[str(entry)] = memory_in_child(entry.contestant, entry.size, settings)
-                tell(f'peak memory of {entry}: {memory[str(entry)] / 2**20:.0f} MiB')
+                memory[str(entry)] = memory_of(entry.contestant, entry.size, settings)
+                peaks = ' and '.join(f'{name} {size / 2**20:.0f} MiB' for name, size in memory[str(entry)].items())
+                tell(f'{entry}: {peaks}')
         rates: dict[str, list[float]] = {}
         try:
             benchmark.race(entries, settings, rates, tell)
+            if settings.profile:
+                for entry in entries:
+                    entry.operators = operator_shares(entry.step, settings.device)
         finally:  # an interrupted race leaves its complete rounds
             if entries[0].times:
                 part['records'] += benchmark.records(entries, settings, rates, memory)
