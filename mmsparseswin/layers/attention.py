@@ -82,7 +82,7 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _heads(qkv: Tensor, inside: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """(B, windows, area, 3, heads, d) -> three times (B, windows, heads, area, d), for windows ``inside`` and the rest."""
+    """(B, windows, area, 3, heads, d) -> (B, windows, heads, area, d) thrice, for windows ``inside`` and the rest."""
     if unwatched_on_cpu(qkv) and qkv.requires_grad and torch.is_grad_enabled():
         parts = _Heads.apply(qkv, inside)
         return parts[:3], parts[3:]
