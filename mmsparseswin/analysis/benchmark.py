@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmsparseswin.analysis import peers, speed
-from mmsparseswin.analysis.contestants import Contestant, Size, best_peer, build, image, letter
+from mmsparseswin.analysis.contestants import Contestant, Part, Size, best_peer, build, image, letter
 from mmsparseswin.analysis.flops import count_flops
 from mmsparseswin.analysis.speed import PRECISIONS, Spread, Step, matrix_products
 from mmsparseswin.errors import InputError
@@ -27,6 +27,7 @@ class Settings:
         sizes: of the images; each size is a comparison of its own.
         precisions: in which every model runs that names none.
         output: 'pooled' or 'maps', for all backbones alike.
+        part: end of a module's name; that module alone is measured, in all models.
         training: a step forward and backward instead of inference.
         compiled: with ``torch.compile``, models that do not say otherwise.
         peers: contestants to give ratios to, besides the best peer.
@@ -45,6 +46,7 @@ class Settings:
     sizes: list[str] = field(default_factory=lambda: ['8x224x224'])
     precisions: list[str] = field(default_factory=lambda: ['fp32'])
     output: str = 'pooled'
+    part: str = ''
     training: bool = False
     compiled: bool = False
     peers: list[str] = field(default_factory=list)
@@ -84,8 +86,9 @@ def prepare(contestant: Contestant, size: Size, settings: Settings, count: bool 
     Raises:
         ImportError: a peer's library is not installed.
     """
-    model = build(contestant.model, size, settings.output).eval()
-    x = image(size)
+    model, x = build(contestant.model, size, settings.output).eval(), image(size)
+    if settings.part:
+        model = Part(model, settings.part, x)
     macs = count_flops(model, x).total.macs if count else 0
     which = letter(contestant.model, model)
     precision = PRECISIONS[contestant.precision]

@@ -148,8 +148,9 @@ def _goals(goals: Sequence[dict[str, Any]]) -> list[str]:
 def _run(run: dict[str, Any]) -> list[str]:
     settings, lines = run['settings'], []
     kind = 'training steps (forward and backward, no optimizer)' if settings['training'] else 'inference'
+    part = f'{settings["part"]} alone, ' if settings['part'] else ''
     lines.append(
-        f'{kind}, {settings["output"]} outputs, {settings["device"]}, {run["threads"]} threads, '
+        f'{kind}, {part}{settings["output"]} outputs, {settings["device"]}, {run["threads"]} threads, '
         f'malloc {settings["malloc"]}; median (quartiles) of one interleaved run'
     )
     for size in dict.fromkeys(record['size'] for record in run['records']):

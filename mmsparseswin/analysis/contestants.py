@@ -103,6 +103,34 @@ class _Tensors(nn.Module):
         return self.model(x, self.samples, mode='tensor')
 
 
+class Part(nn.Module):
+    """One module of a model alone, on what it is given inside: for images of the size of ``x``, whatever they show.
+
+    Args:
+        model: runs once.
+        path: end of the module's name in it, e.g. ``stages.3``.
+        x: images.
+
+    Raises:
+        InputError: no module ends with that name.
+    """
+
+    def __init__(self, model: nn.Module, path: str, x: Tensor) -> None:
+        super().__init__()
+        found = [module for name, module in model.named_modules() if f'.{name}'.endswith(f'.{path}')]
+        if not found:
+            raise InputError(f'--part {path}: no module of the model is called that')
+        self.module = found[0]
+        given: list[tuple] = []
+        with self.module.register_forward_pre_hook(lambda _, args: given.append(args)), torch.no_grad():
+            model.eval()(x)
+        self.given = given[0]
+
+    def forward(self, x: Tensor) -> Any:
+        """What the module returns; of ``x`` only device and type count."""
+        return self.module(*(arg.to(x) if isinstance(arg, Tensor) else arg for arg in self.given))
+
+
 def build(name: str, size: Size, output: str) -> nn.Module:
     """The model of a name, in fp32 on the CPU, without stochastic depth, on random weights.
 

@@ -169,3 +169,21 @@ def test_an_ambiguous_goal_is_refused_before_anything_is_measured(tools, tmp_pat
     assert result.code == 2
     assert "goal 'fast': name the size it is for, one of ['1x32x64', '1x64x64']" in result.err
     assert 'round' not in result.err
+
+
+def test_a_part_is_measured_alone(tools, tmp_path):
+    options = ['--part', 'stages.3', '--sizes', '1x64x64', '--min-rounds', '1', '--seconds', '0', '--no-memory']
+    result = benchmark(tools, tmp_path, 'swin-tiny', 'sparseswin-tiny', 'torchvision:swin-t', *options)
+    assert result.code == 2
+    assert '--part stages.3: no module of the model is called that' in result.err
+    options += ['--output', 'maps', '--train', '--out', 'run.json']
+    result = benchmark(tools, tmp_path, 'swin-tiny', 'sparseswin-tiny', 'mmdet:swin-t', *options)
+    assert result.code == 0, result.err
+    assert 'stages.3 alone, maps outputs' in result.out
+    records = {r['model']: r for r in json.loads((tmp_path / 'run.json').read_text())['runs'][0]['records']}
+    merging = 2 * 4 * 384 + 4 * 384 * 768
+    block = 4 * 768 + 12 * 768**2 + (3 + 1 + 4 + 1) * 768 + 13**2 * 24
+    assert records['swin-tiny']['parameters'] == merging + 2 * block
+    assert records['sparseswin-tiny']['parameters'] < records['swin-tiny']['parameters']
+    # 4 tokens in a window of 49, whose padding goes through attention but not through the MLP
+    assert 0.06 < records['swin-tiny']['gmac'] < 0.4

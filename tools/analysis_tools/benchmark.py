@@ -48,6 +48,7 @@ def parse_args() -> argparse.Namespace:
         choices=OUTPUTS,
         help='of all backbones: pooled (default), the last stage normalised and averaged; maps, four normalised maps',
     )
+    parser.add_argument('--part', metavar='NAME', help='measure this module of the models alone, e.g. stages.3')
     parser.add_argument('--train', dest='training', action='store_true', default=None, help='forward and backward')
     parser.add_argument('--compile', dest='compiled', action='store_true', default=None, help='with torch.compile')
     parser.add_argument('--peer', dest='peers', nargs='+', metavar='MODEL', help='give ratios to these, too')
@@ -98,6 +99,8 @@ def settings_of(args: argparse.Namespace, run: dict[str, Any]) -> Settings:
     settings = Settings(**{**{key: run[key] for key in run if key != 'name'}, **given})
     if settings.scaling and 'sizes' not in {**run, **given}:
         settings.sizes = _SQUARES
+    if settings.part and settings.check:
+        raise InputError('--part cannot be used with --check, which compares whole models')
     if settings.device == 'cuda' and not torch.cuda.is_available():
         raise InputError('--device cuda: there is no GPU here; use cpu')
     return settings
