@@ -148,9 +148,8 @@ def _goals(goals: Sequence[dict[str, Any]]) -> list[str]:
 def _run(run: dict[str, Any]) -> list[str]:
     settings, lines = run['settings'], []
     kind = 'training steps (forward and backward, no optimizer)' if settings['training'] else 'inference'
-    part = f'{settings["part"]} alone, ' if settings['part'] else ''
     lines.append(
-        f'{kind}, {part}{settings["output"]} outputs, {settings["device"]}, {run["threads"]} threads, '
+        f'{kind}, {_part(settings)}{settings["output"]} outputs, {settings["device"]}, {run["threads"]} threads, '
         f'malloc {settings["malloc"]}; median (quartiles) of one interleaved run'
     )
     for size in dict.fromkeys(record['size'] for record in run['records']):
@@ -173,6 +172,10 @@ def _run(run: dict[str, Any]) -> list[str]:
     lines += [f'- left out: {name}: {why}' for name, why in run['left_out'].items()]
     lines += [f'- growth of time with image area, {name}: exponent {e:.3f}' for name, e in run['growth'].items()]
     return lines
+
+
+def _part(settings: dict[str, Any]) -> str:
+    return f'{settings["part"]} alone, ' if settings['part'] else ''
 
 
 def _operators(profiles: dict[str, dict[str, Any]]) -> list[str]:
@@ -240,7 +243,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
                 text += f', {record["speedups"][best]["median"]:.2f} x {best}'
             ax.text((record['q3']) * 1e3, i, text, va='center', fontsize=8)
         kind = 'training step' if run['settings']['training'] else 'inference'
-        ax.set_title(f'{run["name"]}: {kind}, {size}', fontsize=9, loc='left')
+        ax.set_title(f'{run["name"]}: {kind}, {_part(run["settings"])}{size}', fontsize=9, loc='left')
         ax.set_xlim(0, max(ms) * 1.5)
         ax.tick_params(labelsize=8)
         ax.spines[['top', 'right']].set_visible(False)

@@ -63,8 +63,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         weights = _weights(q, k, bias)
-        ctx.keeps = k.shape[-2] <= k.shape[-1]
-        ctx.save_for_backward(q, k, v, bias, weights if ctx.keeps else None)
+        ctx.save_for_backward(q, k, v, bias, weights if k.shape[-2] <= k.shape[-1] else None)
         return weights.to(v.dtype) @ v
 
     @staticmethod
@@ -72,7 +71,7 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         q, k, v, bias, kept = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
-        weights, grad = kept if ctx.keeps else _weights(q, k, bias), grad.contiguous()
+        weights, grad = _weights(q, k, bias) if kept is None else kept, grad.contiguous()
         grad_v = weights.to(v.dtype).transpose(-2, -1) @ grad
         slope = grad @ v.transpose(-2, -1)
         slope = torch._softmax_backward_data(slope.to(weights.dtype), weights, -1, weights.dtype)  # of the scores
@@ -98,18 +97,16 @@ class _Heads(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, inside: int) -> tuple[Tensor, ...]:
-        ctx.inside = inside
         parts = qkv.permute(3, 0, 1, 4, 2, 5).split((inside, qkv.shape[1] - inside), 2)
         return tuple(x for part in parts for x in part.contiguous().unbind())
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        batch, _, heads, area, dims = grads[0].shape
-        out = grads[0].new_empty(batch, grads[0].shape[1] + grads[3].shape[1], area, 3, heads, dims)
-        places = out.permute(3, 0, 1, 4, 2, 5)
-        for i, (inside, at_seam) in enumerate(zip(grads[:3], grads[3:], strict=True)):
-            places[i, :, : ctx.inside].copy_(inside)
-            places[i, :, ctx.inside :].copy_(at_seam)
+        (batch, inside, heads, area, dims), at_seam = grads[0].shape, grads[3].shape[1]
+        out = grads[0].new_empty(batch, inside + at_seam, area, 3, heads, dims)
+        parts = out.permute(3, 0, 1, 4, 2, 5).split((inside, at_seam), 2)
+        for place, grad in zip((x for part in parts for x in part), grads, strict=True):
+            place.copy_(grad)
         return out, None
 
 
