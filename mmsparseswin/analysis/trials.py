@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from statistics import median
@@ -44,7 +44,7 @@ class Pace(NamedTuple):
 
 
 def measure(config: Path, options: dict[str, Any], work_dir: Path) -> Pace:
-    """Take a few steps of a config's training and one of its validation."""
+    """Take a few steps of a config's training and of its validation."""
     cfg = run_config.load_config(str(config), options)
     run_config.set_work_dir(cfg, str(work_dir), str(config))
     run_config.set_launcher(cfg, 'none')
@@ -55,23 +55,27 @@ def measure(config: Path, options: dict[str, Any], work_dir: Path) -> Pace:
     runner = run_config.build_runner(cfg)
     loop = runner.build_train_loop(cfg.train_cfg)
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
-    runner.model.train()
-    seconds = []
     batches = chain.from_iterable(repeat(loop.dataloader))
-    for _ in range(_WARM_UP + _TIMED):
-        start = time.perf_counter()
-        runner.model.train_step(next(batches), wrapper)
-        seconds.append(time.perf_counter() - start)
-    step = median(seconds[_WARM_UP:])
+    runner.model.train()
+    step = _seconds(lambda: runner.model.train_step(next(batches), wrapper))
     validation = runner.val_loop.dataloader
     data = next(iter(validation))
     runner.model.eval()
-    start = time.perf_counter()
     with torch.no_grad():
-        runner.model.val_step(data)
-    minutes = (step * len(loop.dataloader) + (time.perf_counter() - start) * len(validation)) / 60
+        val_step = _seconds(lambda: runner.model.val_step(data))
+    minutes = (step * len(loop.dataloader) + val_step * len(validation)) / 60
     batch_size = cfg.train_dataloader.batch_size
     return Pace(minutes, batch_size / step, batch_size, sum(p.numel() for p in runner.model.parameters()))
+
+
+def _seconds(step: Callable[[], Any]) -> float:
+    """Median of a few repetitions; the first ones make tables and choose kernels."""
+    seconds = []
+    for _ in range(_WARM_UP + _TIMED):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[_WARM_UP:])
 
 
 def new_folder(path: Path) -> None:

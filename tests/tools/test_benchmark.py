@@ -171,6 +171,13 @@ def test_an_ambiguous_goal_is_refused_before_anything_is_measured(tools, tmp_pat
     assert 'round' not in result.err
 
 
+def test_a_preset_with_an_unknown_malloc_is_refused(tools, tmp_path):
+    (tmp_path / 'preset.json').write_text(json.dumps(dict(runs=[dict(models=['swin-tiny'], malloc='kept')])))
+    result = benchmark(tools, tmp_path, '--preset', 'preset.json')
+    assert result.code == 2
+    assert "malloc 'kept' is unknown; choose one of ['default', 'keep', 'map']" in result.err
+
+
 def test_a_part_is_measured_alone(tools, tmp_path):
     options = ['--part', 'stages.3', '--sizes', '1x64x64', '--min-rounds', '1', '--seconds', '0', '--no-memory']
     result = benchmark(tools, tmp_path, 'swin-tiny', 'sparseswin-tiny', 'torchvision:swin-t', *options)

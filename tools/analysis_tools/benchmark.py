@@ -35,6 +35,7 @@ from mmsparseswin.malloc import keep_freed_memory, map_large_blocks
 
 _SQUARES = [f'1x{side}x{side}' for side in (224, 448, 896, 1792)]
 _PRESETS = Path(__file__).parent / 'benchmark_presets'
+_MALLOCS = dict(default=None, keep=keep_freed_memory, map=map_large_blocks)
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,9 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--min-rounds', type=int, help='default 5')
     parser.add_argument('--seconds', type=float, help='of repetitions per model and size; default 10')
     parser.add_argument('--profile', action='store_true', default=None, help='tell where the time goes, too')
-    parser.add_argument(
-        '--malloc', choices=['default', 'keep', 'map'], help='keep: the process keeps freed memory; map: it keeps none'
-    )
+    parser.add_argument('--malloc', choices=_MALLOCS, help='keep: the process keeps freed memory; map: it keeps none')
     parser.add_argument('--preset', metavar='NAME', help=f'runs and goals of a file, one of {presets()} or a path')
     parser.add_argument(
         '--out', type=Path, metavar='FILE.json', help='results; a table .md and a picture .png beside it'
@@ -99,6 +98,8 @@ def settings_of(args: argparse.Namespace, run: dict[str, Any]) -> Settings:
     settings = Settings(**{**{key: run[key] for key in run if key != 'name'}, **given})
     if settings.scaling and 'sizes' not in {**run, **given}:
         settings.sizes = _SQUARES
+    if settings.malloc not in _MALLOCS:
+        raise InputError(f'preset: malloc {settings.malloc!r} is unknown; choose one of {list(_MALLOCS)}')
     if settings.part and settings.check:
         raise InputError('--part cannot be used with --check, which compares whole models')
     if settings.device == 'cuda' and not torch.cuda.is_available():
@@ -120,7 +121,7 @@ def configure(settings: Settings) -> None:
     """Threads and malloc of this process."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    setting = dict(keep=keep_freed_memory, map=map_large_blocks).get(settings.malloc)
+    setting = _MALLOCS[settings.malloc]
     if setting and not setting():
         raise InputError(f'--malloc {settings.malloc}: this C library has no mallopt; leave it out')
 

@@ -4,16 +4,15 @@ python tools/dataset_tools/draw_shapes.py data/shapes --images 800 200 --size 16
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from mmsparseswin import cli
 from mmsparseswin.detection.shapes import draw_dataset
 from mmsparseswin.detection.shapes_sheet import save_sheet
-from mmsparseswin.errors import InputError
 
 
-def main() -> int:
-    """Parse the command line, draw or re-use the set, and return the exit status."""
+def main() -> None:
+    """Parse the command line, and draw or re-use the set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', type=Path, help='folder to fill')
     parser.add_argument(
@@ -23,16 +22,11 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0, help='another seed draws another set (0)')
     parser.add_argument('--sheet', type=Path, help='also write a picture of the first validation images, annotated')
     args = parser.parse_args()
-    try:
-        drawn = draw_dataset(args.root, tuple(args.images), args.size, args.seed)
-        if args.sheet:
-            save_sheet(args.root, args.sheet)
-    except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    drawn = draw_dataset(args.root, tuple(args.images), args.size, args.seed)
+    if args.sheet:
+        save_sheet(args.root, args.sheet)
     print(f'{args.root}: {args.images[0]} + {args.images[1]} pictures {"drawn" if drawn else "re-used"}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.run_tool(main)

@@ -9,10 +9,9 @@ file: ``init_cfg=dict(type='Pretrained', checkpoint=...)`` converts on load.
 
 import argparse
 import json
-import sys
 
+from mmsparseswin import cli
 from mmsparseswin.checkpoints import SOURCES, convert, write_weights
-from mmsparseswin.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,8 +35,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except InputError as e:
-        print(f'error: {e}', file=sys.stderr)
-        sys.exit(2)
+    cli.run_tool(main)

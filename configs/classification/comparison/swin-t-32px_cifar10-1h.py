@@ -1,6 +1,4 @@
 # Swin-T from scratch at 32 pixels: patches of 2, windows of 4, so that its grids are 16, 8, 4 and 2 tokens wide.
 _base_ = './swinvit_cifar10-1h.py'
 
-model = dict(
-    backbone=dict(arch='tiny', img_size=32, patch_size=2, window_size=4, drop_path_rate=0.1), head=dict(in_channels=768)
-)
+model = dict(backbone=dict(arch='tiny', img_size=32, patch_size=2, window_size=4), head=dict(in_channels=768))

@@ -13,8 +13,7 @@ model = dict(
     depths=(2, 6, 4),
     num_heads=(3, 6, 12),
     mlp_ratio=2.0,
-    drop_path_rate=0.1,
+    drop_path_rate=0.0,
     num_classes=10,
     loss=loss,
-    train_cfg=dict(augments=[dict(type='CutMix', alpha=1.0)], probs=[0.5]),
 )
