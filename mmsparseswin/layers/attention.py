@@ -12,6 +12,8 @@ from mmsparseswin.layers.windows import WindowPlan
 
 # Queries times keys up to which spelt-out attention beats the fused kernel of a CPU: the scores stay in cache.
 _SMALL_WINDOW = 64 * 64
+# The same in training in half precision, where the fused kernel's backward pass takes up to seven times as long.
+_SMALL_HALF = 256 * 256
 
 
 def attend(
@@ -31,7 +33,7 @@ def attend(
     bias = bias if bias is None else bias.to(q.dtype)
     if not need_weights and dropout == 0 and unwatched_on_cpu(q):
         if torch.is_grad_enabled():
-            if bias is not None and bias.requires_grad:
+            if _spells_out(q, k, v, bias):
                 return _Recomputed.apply(q, k, v, bias), None
         elif q.shape[-2] * k.shape[-2] <= _SMALL_WINDOW:
             return _weights(q, k, bias).to(v.dtype) @ v, None
@@ -39,6 +41,14 @@ def attend(
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
     weights = _weights(q, k, bias).to(v.dtype)
     return F.dropout(weights, dropout, training=dropout > 0) @ v, weights
+
+
+def _spells_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
+    """Whether training on a CPU does better without the fused kernel."""
+    if bias is not None and bias.requires_grad:
+        return True
+    small = q.dtype in (torch.bfloat16, torch.float16) and q.shape[-2] * k.shape[-2] <= _SMALL_HALF
+    return small and (q.requires_grad or k.requires_grad or v.requires_grad)
 
 
 def _weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
@@ -54,28 +64,30 @@ def _weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Recomputed(torch.autograd.Function):
-    """Attention whose bias is learned, on a CPU, where the fused kernel has no gradient of it.
+    """Attention on a CPU where the fused kernel is slow, or has no gradient: that of a learned bias.
 
-    PyTorch falls back to a graph that keeps scaled copies of queries and keys, and the weights; this keeps what it is
-    given and takes the softmax again in the backward pass, unless the weights are no larger than the keys.
+    For a learned bias PyTorch falls back to a graph that keeps scaled copies of queries and keys, and the weights; this
+    keeps what it is given and takes the softmax again in the backward pass, unless the weights are no larger than the
+    keys.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         weights = _weights(q, k, bias)
         ctx.save_for_backward(q, k, v, bias, weights if k.shape[-2] <= k.shape[-1] else None)
         return weights.to(v.dtype) @ v
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         q, k, v, bias, kept = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
         weights, grad = _weights(q, k, bias) if kept is None else kept, grad.contiguous()
         grad_v = weights.to(v.dtype).transpose(-2, -1) @ grad
         slope = grad @ v.transpose(-2, -1)
         slope = torch._softmax_backward_data(slope.to(weights.dtype), weights, -1, weights.dtype)  # of the scores
-        grad_bias, slope = slope.sum_to_size(bias.shape).to(bias.dtype), slope.to(v.dtype)
+        grad_bias = slope.sum_to_size(bias.shape).to(bias.dtype) if ctx.needs_input_grad[3] else None
+        slope = slope.to(v.dtype)
         grad_q, grad_k = (slope @ k).mul_(scale), (slope.transpose(-2, -1) @ q).mul_(scale)
         return grad_q, grad_k, grad_v, grad_bias
 

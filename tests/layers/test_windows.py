@@ -158,6 +158,24 @@ def test_attention_in_bfloat16_errs_about_as_little_as_the_fused_kernel():
     assert error < 3 * (fused - exact).abs().max()
 
 
+@pytest.mark.parametrize('keys', [9, 49])  # fewer and more than channels: weights are kept, or taken again
+@pytest.mark.parametrize('masked', [False, True])
+def test_gradients_in_bfloat16_err_about_as_little_as_the_fused_kernels(masked, keys):
+    torch.manual_seed(0)
+    exact = [torch.randn(2, 2, n, 32, dtype=torch.float64, requires_grad=True) for n in (17, keys, keys)]
+    toward = torch.randn(2, 2, 17, 32, dtype=torch.float64)
+    mask = torch.where(torch.rand(17, keys) < 0.3, -100.0, 0.0).double() if masked else None
+
+    def gradients(attention, dtype):
+        given = [x.detach().to(dtype).requires_grad_() for x in exact]
+        (attention(*given, mask if mask is None else mask.to(dtype)) * toward).sum().backward()
+        return torch.cat([x.grad.double().flatten() for x in given])
+
+    want = gradients(F.scaled_dot_product_attention, torch.float64)
+    error = (gradients(lambda *args: attend(*args)[0], torch.bfloat16) - want).abs().max()
+    assert error < 2 * (gradients(F.scaled_dot_product_attention, torch.bfloat16) - want).abs().max()
+
+
 @pytest.mark.parametrize('shift', [False, True])
 @pytest.mark.parametrize('grid', [Grid(6, 9), Grid(7, 5), Grid(7, 5, ((7, 4), (5, 5)))], ids=str)
 def test_gradients_move_back_with_the_tokens(grid, shift):
