@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import tiny
@@ -51,6 +52,21 @@ def test_two_processes_train_and_evaluate_and_options_keep_their_spaces(tmp_path
     )  # 4 images with objects and 1 without, 2 x 2 at once, the last repeated
     assert 'coco/bbox_mAP' in done.stdout
     assert (work_dir / 'epoch_1.pth').is_file()
+
+
+def test_a_process_of_a_group_ends_as_python_does_and_without_destructors_of_threads(tmp_path):
+    (tmp_path / 'tool.py').write_text(
+        'import atexit\n'
+        'from torch import distributed\n'
+        'from mmsparseswin import cli\n'
+        'def main():\n'
+        f"    distributed.init_process_group('gloo', 'file://{tmp_path}/store', rank=0, world_size=1)\n"
+        "    atexit.register(lambda: print('at exit', distributed.is_initialized()))\n"
+        'cli.run_tool(main)\n'
+        "print('C++ ends, too')\n"
+    )
+    done = subprocess.run([sys.executable, tmp_path / 'tool.py'], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, 'at exit False\n'), done.stderr
 
 
 def test_one_line_tells_what_is_wrong_in_two_processes(tmp_path):
