@@ -85,6 +85,7 @@ import sys, torch
 sys.path.insert(0, {tests!r})
 from mmengine.dataset import pseudo_collate
 from mmengine.model import MMDistributedDataParallel
+from mmsparseswin.cli import leave_group
 from test_main_job import balanced
 torch.distributed.init_process_group('gloo')
 model, samples = balanced({shapes!r})
@@ -95,6 +96,7 @@ loss, _ = model.parse_losses(ddp(**data, mode='loss'))
 loss.backward()
 if rank == 0:
     torch.save({{n: p.grad for n, p in model.named_parameters()}}, {out!r})
+leave_group()
 """
 
 
