@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from mmengine.config import DictAction
+from mmengine.dist import is_distributed
 from torch import distributed
 
 from mmsparseswin.errors import InputError
@@ -31,7 +32,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
     try:
         main()
-        if distributed.is_available() and distributed.is_initialized():
+        if is_distributed():
             leave_group()
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from statistics import median
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mmsparseswin import run_config
+from mmsparseswin.analysis.speed import Step, time_cpu
 from mmsparseswin.analysis.training_curves import draw_curves, read_scalars, scores
 from mmsparseswin.errors import InputError
 
@@ -68,14 +69,9 @@ def measure(config: Path, options: dict[str, Any], work_dir: Path) -> Pace:
     return Pace(minutes, batch_size / step, batch_size, sum(p.numel() for p in runner.model.parameters()))
 
 
-def _seconds(step: Callable[[], Any]) -> float:
+def _seconds(step: Step) -> float:
     """Median of a few repetitions; the first ones make tables and choose kernels."""
-    seconds = []
-    for _ in range(_WARM_UP + _TIMED):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    return median(seconds[_WARM_UP:])
+    return median([time_cpu(step) for _ in range(_WARM_UP + _TIMED)][_WARM_UP:])
 
 
 def new_folder(path: Path) -> None:

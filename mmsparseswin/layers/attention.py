@@ -12,7 +12,7 @@ from mmsparseswin.layers.windows import WindowPlan
 
 # Queries times keys up to which spelt-out attention beats the fused kernel of a CPU: the scores stay in cache.
 _SMALL_WINDOW = 64 * 64
-# The same in training in half precision, where the fused kernel's backward pass takes up to seven times as long.
+# The same in training in half precision; forward and backward, the fused kernel takes up to seven times as long.
 _SMALL_HALF = 256 * 256
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from mmsparseswin import cli
 from mmsparseswin.detection import shapes
 from mmsparseswin.detection.shapes import CLASSES, draw_dataset
 from mmsparseswin.detection.shapes_sheet import contact_sheet, save_sheet
@@ -247,18 +248,25 @@ def test_the_sheet_shows_the_annotations(drawn, tmp_path):
         save_sheet(drawn, tmp_path / 'sheet.unknown')
 
 
-def test_the_command_draws_then_reuses_and_reports_errors(tmp_path, monkeypatch, capsys):
+def test_the_command_draws_then_reuses_and_reports_errors_in_one_line(tmp_path, monkeypatch, capsys):
     main = runpy.run_path(str(TOOL))['main']
+    monkeypatch.setattr(cli.os, '_exit', sys.exit)
 
-    def run(*args: str) -> str:
+    def run(*args: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, 'argv', ['draw_shapes.py', str(tmp_path / 'set'), *args])
-        main()
-        return capsys.readouterr().out
+        status = 0
+        try:
+            cli.run_tool(main)
+        except SystemExit as end:
+            status = end.code
+        return (status, *capsys.readouterr())
 
     settings = ('--images', '3', '2', '--size', '45', '--seed', '1')
     sheet = tmp_path / 'sheet.png'
-    assert run(*settings) == f'{tmp_path / "set"}: 3 + 2 pictures drawn\n'
-    assert run(*settings, '--sheet', str(sheet)) == f'{tmp_path / "set"}: 3 + 2 pictures re-used\n'
+    assert run(*settings) == (0, f'{tmp_path / "set"}: 3 + 2 pictures drawn\n', '')
+    assert run(*settings, '--sheet', str(sheet)) == (0, f'{tmp_path / "set"}: 3 + 2 pictures re-used\n', '')
     assert Image.open(sheet).width == 6 * 45
-    with pytest.raises(InputError, match='size 7'):
-        run('--size', '7')
+    status, out, err = run('--size', '7')
+    assert (status, out) == (2, '')
+    assert err.startswith('error: size 7')
+    assert err.count('\n') == 1
