@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mmsparseswin import run_config
-from mmsparseswin.analysis.speed import Step, time_cpu
+from mmsparseswin.analysis.speed import Step, rounds, time_cpu
 from mmsparseswin.analysis.training_curves import draw_curves, read_scalars, scores
 from mmsparseswin.errors import InputError
 
@@ -44,8 +44,39 @@ class Pace(NamedTuple):
         return count
 
 
-def measure(config: Path, options: dict[str, Any], work_dir: Path) -> Pace:
-    """Take a few steps of a config's training and of its validation."""
+class _Sample(NamedTuple):
+    """A step of a config's training and of its validation, and how many of them make an epoch."""
+
+    train: Step
+    validate: Step
+    train_steps: int
+    val_steps: int
+    batch_size: int
+    parameters: int
+
+
+def measure(configs: Sequence[Path], options: dict[str, Any], work_dir: Path) -> list[Pace]:
+    """Take a few steps of the training and of the validation of each config, in turns.
+
+    Args:
+        configs: with different file names.
+        options: changes to all of them, as `--cfg-options` has them.
+        work_dir: gets a folder for each, with what a runner writes before it trains.
+    """
+    samples = {config.stem: _sample(config, options, work_dir / config.stem) for config in configs}
+    steps = {f'{name} train': sample.train for name, sample in samples.items()}
+    steps |= {f'{name} val': sample.validate for name, sample in samples.items()}
+    timed = list(rounds(steps, time_cpu, _WARM_UP + _TIMED, seconds=0))[_WARM_UP:]  # the first ones make tables
+
+    def pace(name: str, sample: _Sample) -> Pace:
+        train, val = (median(times[f'{name} {kind}'] for times in timed) for kind in ('train', 'val'))
+        minutes = (train * sample.train_steps + val * sample.val_steps) / 60
+        return Pace(minutes, sample.batch_size / train, sample.batch_size, sample.parameters)
+
+    return [pace(name, sample) for name, sample in samples.items()]
+
+
+def _sample(config: Path, options: dict[str, Any], work_dir: Path) -> _Sample:
     cfg = run_config.load_config(str(config), options)
     run_config.set_work_dir(cfg, str(work_dir), str(config))
     run_config.set_launcher(cfg, 'none')
@@ -54,24 +85,23 @@ def measure(config: Path, options: dict[str, Any], work_dir: Path) -> Pace:
     cfg.custom_hooks, cfg.log_level = None, 'ERROR'
     cfg.experiment_name = f'pace_{config.stem}_{time.monotonic_ns()}'  # one of its own in this process
     runner = run_config.build_runner(cfg)
-    loop = runner.build_train_loop(cfg.train_cfg)
+    loader = runner.build_train_loop(cfg.train_cfg).dataloader
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
-    batches = chain.from_iterable(repeat(loop.dataloader))
-    runner.model.train()
-    step = _seconds(lambda: runner.model.train_step(next(batches), wrapper))
+    batches = chain.from_iterable(repeat(loader))
     validation = runner.val_loop.dataloader
     data = next(iter(validation))
-    runner.model.eval()
-    with torch.no_grad():
-        val_step = _seconds(lambda: runner.model.val_step(data))
-    minutes = (step * len(loop.dataloader) + val_step * len(validation)) / 60
-    batch_size = cfg.train_dataloader.batch_size
-    return Pace(minutes, batch_size / step, batch_size, sum(p.numel() for p in runner.model.parameters()))
 
+    def train() -> None:
+        runner.model.train()
+        runner.model.train_step(next(batches), wrapper)
 
-def _seconds(step: Step) -> float:
-    """Median of a few repetitions; the first ones make tables and choose kernels."""
-    return median([time_cpu(step) for _ in range(_WARM_UP + _TIMED)][_WARM_UP:])
+    def validate() -> None:
+        runner.model.eval()
+        with torch.no_grad():
+            runner.model.val_step(data)
+
+    parameters = sum(p.numel() for p in runner.model.parameters())
+    return _Sample(train, validate, len(loader), len(validation), cfg.train_dataloader.batch_size, parameters)
 
 
 def new_folder(path: Path) -> None:

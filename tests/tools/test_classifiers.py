@@ -1,4 +1,4 @@
-"""A tiny SparseSwin classifier through the tools: train, test, predict, extract, hand over to detectors."""
+"""A tiny SparseSwin classifier through the tools: train, test, predict, extract, compare, hand over to detectors."""
 
 import json
 import re
@@ -126,6 +126,48 @@ def test_a_classifier_starts_the_main_detector_and_an_ssd(tools, trained, tmp_pa
     (report,) = re.findall(r'source mmsparseswin: .*', result.out)
     # Patches, stages, tokens: all but the norms and the way back to a map, which a classifier does not have.
     assert re.search(r'\d+ matched, \d+ missing, 0 unexpected, 4 resized, 2 dropped', report), report
+
+
+def test_configs_are_compared_on_equal_budgets(tools, trained, tmp_path):
+    twin = tmp_path / 'twin.py'
+    twin.write_text(f"_base_ = '{trained.config}'\n")
+    arguments = ['analysis_tools/equal_budget.py', trained.config, twin, '--out-dir', 'out']
+    result = tools.run(*arguments, '--minutes', 5, '--epochs', 2, cwd=tmp_path)
+    assert result.code == 0, result.err
+    runs = json.loads((tmp_path / 'out' / 'results.json').read_text())['runs']
+    assert list(runs) == ['colours', 'twin']
+    init_default_scope('mmpretrain')
+    model = CLASSIFIERS.build(Config.fromfile(trained.config).model)
+    for run in runs.values():
+        assert (run['epochs'], run['iterations']) == (2, 12)
+        assert run['parameters'] == sum(p.numel() for p in model.parameters())
+        assert run['images_per_second'] > 0 < run['images_per_second, in turns']
+        assert 0 <= run['accuracy/top1'] <= run['accuracy/top1, best'] <= 100
+    assert Image.open(tmp_path / 'out' / 'curves.png').width > 300
+
+    again = tools.run(*arguments, '--minutes', 5, cwd=tmp_path)
+    assert again.code == 2
+    assert 'out is not empty: choose a new --out-dir' in again.errors[0]
+    short = tools.run(*arguments[:-1], 'short', '--minutes', 1e-5, cwd=tmp_path)
+    assert short.code == 2
+    assert 'more than the budget of 1e-05' in short.errors[0]
+
+
+@pytest.mark.slow
+def test_the_handover_is_measured(tools, trained, tmp_path):
+    detector = ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py'
+    arguments = ['--classifier', trained.config, '--detector', detector, '--shapes', 'shapes', '--images', 8, 4]
+    arguments += ['--minutes', 0.2, '--detector-epochs', 1, '--out-dir', 'out']
+    result = tools.run('analysis_tools/handover.py', *arguments, cwd=tmp_path)
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert found['classifier']['accuracy/top1'] == 100
+    assert list(found['runs']) == ['pretrained', 'scratch']
+    assert all('coco/bbox_mAP' in run for run in found['runs'].values())
+    logs = {name: next((tmp_path / 'out' / name).glob('*/*.log')).read_text() for name in found['runs']}
+    assert '4 resized, 2 dropped' in logs['pretrained']
+    assert 'resized' not in logs['scratch']
+    assert Image.open(tmp_path / 'out' / 'curves.png').width > 300
 
 
 def test_pretrained_finds_the_innermost_backbone():

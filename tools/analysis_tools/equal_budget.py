@@ -2,10 +2,10 @@
 
     python tools/analysis_tools/equal_budget.py CONFIG CONFIG ... --minutes 60 --out-dir DIR
 
-A few steps of each tell how many epochs fit into the minutes; its schedule is shortened to them, so that every learning
-rate is annealed within the budget. Nothing else should run on the machine meanwhile.
+A few steps of each, in turns, tell how many epochs fit into the minutes; its schedule is shortened to them, so that
+every learning rate is annealed within the budget. Nothing else should run on the machine meanwhile.
 
-DIR/results.json   of each config: parameters, epochs, accuracy, images per second
+DIR/results.json   of each config: parameters, epochs, accuracy, images per second (in turns, and of the training)
 DIR/curves.png     loss and accuracy over minutes
 DIR/NAME/          the work dir of each training
 """
@@ -19,6 +19,7 @@ import torch
 from mmsparseswin import cli
 from mmsparseswin.analysis import trials
 from mmsparseswin.errors import InputError
+from mmsparseswin.malloc import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,13 +48,15 @@ def main() -> None:
     passed = ['--cfg-options', *pairs] if pairs else []
     trials.new_folder(args.out_dir)
     results: dict[str, Any] = {'minutes': args.minutes, 'threads': torch.get_num_threads(), 'runs': {}}
-    for config in args.configs:
-        pace = trials.measure(config, options, args.out_dir / 'pace' / config.stem)
-        epochs = args.epochs or pace.epochs(args.minutes, config)
+    keep_freed_memory()  # as tools/train.py does
+    paces = trials.measure(args.configs, options, args.out_dir / 'pace')
+    plan = [args.epochs or pace.epochs(args.minutes, config) for config, pace in zip(args.configs, paces, strict=True)]
+    for config, pace, epochs in zip(args.configs, paces, plan, strict=True):
         work_dir = args.out_dir / config.stem
         trials.train(config, work_dir, ['--epochs', str(epochs), '--max-minutes', str(args.minutes), *passed])
         results['runs'][config.stem] = {
             'parameters': pace.parameters,
+            'images_per_second, in turns': round(pace.images_per_second, 1),
             **trials.summary(work_dir, pace.batch_size),
         }
         trials.write_results(args.out_dir, results, by='minutes')

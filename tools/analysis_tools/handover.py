@@ -17,6 +17,7 @@ from mmengine.runner import find_latest_checkpoint
 from mmsparseswin import cli
 from mmsparseswin.analysis import trials
 from mmsparseswin.detection.shapes import draw_dataset
+from mmsparseswin.malloc import keep_freed_memory
 
 CLASSIFIER = trials.ROOT / 'configs/classification/comparison/sparseswin-quickstart_cifar10.py'
 DETECTOR = trials.ROOT / 'configs/quickstart/cascade_sparseswin_shapes.py'
@@ -50,7 +51,8 @@ def main() -> None:
     trials.new_folder(args.out_dir)
     draw_dataset(args.shapes, tuple(args.images), size=160, seed=0)
     options = args.cfg_options or {}
-    pace = trials.measure(args.classifier, options, args.out_dir / 'pace')
+    keep_freed_memory()  # as tools/train.py does
+    [pace] = trials.measure([args.classifier], options, args.out_dir / 'pace')
     epochs = pace.epochs(args.minutes, args.classifier)
     passed = ['--cfg-options', *(f'{name}={value}' for name, value in options.items())] if options else []
     limit = ['--max-minutes', str(args.minutes)]
