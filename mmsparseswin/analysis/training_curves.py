@@ -61,7 +61,7 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], by: str = 'epoc
         left.plot(x, [record['loss'] for record in steps], '.-', color=f'C{color}', markersize=2, label=run)
         for k, name in enumerate(names):
             points = scores(records, name)
-            label = name if len(runs) == 1 else f'{run}, {name}'
+            label = name if color == 0 else None  # the colours of runs stand in the other legend
             x = [minutes if by == 'minutes' else epoch for epoch, minutes, _ in points]
             tint = k if len(runs) == 1 else color  # one run: a colour for each score; several: one for each run
             others[0].plot(
