@@ -171,7 +171,7 @@ def _measure(report: Report) -> Ratios:
     try:
         with torch.autocast('cpu', enabled=False), torch.device('cpu'):
             x, weight = (torch.linspace(-1, 1, rows * 384, dtype=torch.float32).view(rows, 384) for rows in (512, 1536))
-            ways = [partial(F.linear, x, weight), partial(_onednn_linear, x, weight)]
+            ways: list[Callable[[], Tensor]] = [partial(F.linear, x, weight), partial(_onednn_linear, x, weight)]
             if report.bfloat16 and not report.bfloat16_instructions:
                 ways.append(partial(F.linear, x.bfloat16(), weight.bfloat16()))
             blas, onednn, *half = _fastest(ways)
