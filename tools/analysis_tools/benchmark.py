@@ -26,6 +26,7 @@ from mmsparseswin import cli
 from mmsparseswin.analysis import benchmark, speed
 from mmsparseswin.analysis import benchmark_report as report
 from mmsparseswin.analysis.benchmark import Settings
+from mmsparseswin.analysis.benchmark_comparison import compare
 from mmsparseswin.analysis.contestants import Contestant, Size, parse_contestants
 from mmsparseswin.analysis.operator_shares import operator_shares
 from mmsparseswin.analysis.peers import OUTPUTS
@@ -66,6 +67,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, metavar='FILE.json', help='results; a table .md and a picture .png beside it'
     )
+    parser.add_argument(
+        '--compare', nargs=2, metavar=('BEFORE.json', 'AFTER.json'), help='two results, measuring nothing'
+    )
     parser.add_argument('--memory-of', help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -87,6 +91,15 @@ def read_preset(name: str) -> dict[str, Any]:
             raise InputError(f'goal {goal["work"]!r}: name the size it is for, one of {sizes[goal["run"]]}')
     report.judge(preset.get('goals', []), [])  # a goal that says nothing is refused before anything is measured
     return preset
+
+
+def read_result(path: str) -> dict[str, Any]:
+    """Read a result that `--out` wrote."""
+    try:
+        result = json.loads(Path(path).read_text())
+        return dict(environment=result['environment'], runs=result['runs'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f'--compare {path}: not a result of this benchmark ({error})') from None
 
 
 def settings_of(args: argparse.Namespace, run: dict[str, Any]) -> Settings:
@@ -200,6 +213,9 @@ def main() -> None:
         with contextlib.redirect_stdout(sys.stderr):
             peak = measure_memory(args.memory_of)
         print(peak)
+        return
+    if args.compare:
+        print(compare(*map(read_result, args.compare)))
         return
     preset = read_preset(args.preset) if args.preset else dict(runs=[{}])
     plans = [settings_of(args, run) for run in preset['runs']]
