@@ -176,7 +176,7 @@ def _backward(
 
     By the operator behind the autograd of torchvision.ops.deform_conv2d; through autograd the forward would run again.
     """
-    mask_or_none = offset.new_zeros(0) if mask is None else mask
+    mask_or_none = offset.new_zeros(len(offset), 1) if mask is None else mask  # as torchvision says `no mask`
     bias = weight.new_zeros(len(weight))
     tensors = widen(grad.contiguous(), features, weight, offset, mask_or_none, bias)
     numbers = [number for pair in geometry for number in pair]
