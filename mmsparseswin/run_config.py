@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import get_world_size, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
@@ -239,4 +239,10 @@ def build_runner(cfg: Config) -> Runner:
     """Build the Runner, joining the gloo group first if there is no GPU (mmengine's start-up selects a CUDA device)."""
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
         distributed.init_process_group('gloo')
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    runner.logger.info(
+        f'PyTorch {torch.__version__} on {device}; processes: {get_world_size()}; seed {runner.seed}; '
+        f'the whole config and log: {runner.log_dir}'
+    )
+    return runner
