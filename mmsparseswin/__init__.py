@@ -1,6 +1,28 @@
-"""SparseSwin, STViT-R and Swin backbones for mmdet and mmpretrain."""
+"""SparseSwin, STViT-R and Swin backbones for mmdet and mmpretrain.
 
-from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
+The import is light: no torch. A name below is imported when it is first used, and so is the class behind the bare
+registry names ``SparseSwin``, ``STViTR`` and ``Swin``.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mmsparseswin import registry  # noqa: F401  registers the bare names
+
+if TYPE_CHECKING:
+    from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
 
 __version__ = '0.1.0'
 __all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'list_models']
+
+
+def __getattr__(name: str) -> Any:
+    """Import the backbones, which need torch and mmengine.model, when one of their names is asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module('mmsparseswin.backbones'), name)
+
+
+def __dir__() -> list[str]:
+    """List the names that are not imported yet, too."""
+    return sorted({*globals(), *__all__})

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from mmengine.config import DictAction
-from mmengine.dist import is_distributed
-from torch import distributed
 
 from mmsparseswin.errors import InputError
+from mmsparseswin.log_filters import quiet_console
 
 # Mistakes of the user that mmengine and mmdet report with their own exceptions: (type, words of the message).
 _KNOWN: tuple[tuple[type[Exception], str], ...] = (
@@ -31,8 +30,9 @@ _BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirector
 def run_tool(main: Callable[[], None]) -> None:
     """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
     try:
-        main()
-        if is_distributed():
+        with quiet_console():
+            main()
+        if in_group():
             leave_group()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -42,10 +42,16 @@ def run_tool(main: Callable[[], None]) -> None:
             raise
         if rank() > 0:
             time.sleep(5)  # rank 0 mostly met the same error: it speaks, and torchrun stops this process meanwhile
+        sys.stdout.flush()  # what a pipe or a file still waits for must not come after the error
         print(f'error: {message}', file=sys.stderr, flush=True)
         # Not sys.exit: data loader workers and a half-initialised process group must not hold or re-report the exit.
-        sys.stdout.flush()
         os._exit(2)
+
+
+def in_group() -> bool:
+    """Return True in a process of a distributed run; torch is not imported to find out."""
+    distributed = sys.modules.get('torch.distributed')
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def leave_group() -> NoReturn:
@@ -54,6 +60,8 @@ def leave_group() -> NoReturn:
     Threads of gloo abort one run of two processes in five in the destructors of C++ (torch 2.11: "terminate called
     without an active exception"), so these do not run; what Python does at its end is done here.
     """
+    from torch import distributed  # tools must answer --help without torch
+
     distributed.destroy_process_group()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

@@ -51,8 +51,6 @@ def set_pictures(cfg: Config, folder: str | None, show: bool, interval: int, wai
     hooks = cfg.setdefault('default_hooks', ConfigDict())
     folder = folder and os.path.abspath(folder)  # mmdet would join a relative one to a time stamp under the work dir
     if _is_detector(cfg):
-        import mmsparseswin.detection.pictures_hook  # noqa: F401  registers the hook; only detectors need mmdet
-
         hook = hooks.setdefault('visualization', ConfigDict())
         hook.update(type='mmsparseswin.DetPicturesHook', draw=True, show=show, wait_time=wait_time)
         hook.update(interval=interval, test_out_dir=folder)

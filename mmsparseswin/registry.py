@@ -1,13 +1,14 @@
 """The `mmsparseswin` scope: children of mmengine's registries, visible from mmdet and mmpretrain.
 
-mmengine imports this file by itself when it meets a type such as ``mmsparseswin.SparseSwin``, and then the modules
-named in ``locations``: no ``custom_imports`` is needed.
+mmengine imports this file by itself when it meets a type such as ``mmsparseswin.SparseSwin``; the registry then imports
+the module that defines it: no ``custom_imports`` is needed.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from mmengine import registry as root
-from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import Registry
 
 __all__ = [
@@ -17,25 +18,79 @@ __all__ = [
     'MODELS',
     'OPTIM_WRAPPERS',
     'PARAM_SCHEDULERS',
-    'ROOT_MODELS',
     'TASK_UTILS',
     'TRANSFORMS',
+    'register_backbone',
 ]
 
-# A machine without mmdet or mmpretrain still builds every backbone.
-_detection = ['mmsparseswin.detection'] if find_spec('mmdet') else []
-_classification = ['mmsparseswin.classification'] if find_spec('mmpretrain') else []
+_BACKBONES = ('SparseSwin', 'STViTR', 'Swin')
+
+
+def _wing(library: str, package: str, *modules: str) -> list[str]:
+    """Modules that need `library`; none where it is missing, so that such a machine still builds every backbone."""
+    return [f'mmsparseswin.{package}.{module}' for module in modules] if find_spec(library) else []
+
+
+class LazyRegistry(Registry):
+    """Import `locations` one after the other until one of them registers the name that is asked for.
+
+    mmengine's Registry imports all of them at the first look-up: a classifier would need mmdet and mmcv's operators.
+    """
+
+    def get(self, key: str) -> Any:
+        """Return the class called `key`, or None."""
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope):
+            for location in self._locations:
+                if name in self.module_dict:
+                    break
+                import_module(location)
+        return super().get(key)
+
+    def import_from_location(self) -> None:
+        """Import nothing: :meth:`get` has done so."""
 
 
 def _child(parent: Registry, locations: list[str]) -> Registry:
-    return Registry(parent.name, parent=parent, scope='mmsparseswin', locations=locations)
+    return LazyRegistry(parent.name, parent=parent, scope='mmsparseswin', locations=locations)
 
 
-MODELS = _child(root.MODELS, ['mmsparseswin.backbones', 'mmsparseswin.engine', *_detection])
-TASK_UTILS = _child(root.TASK_UTILS, _detection)
-TRANSFORMS = _child(root.TRANSFORMS, _detection)
-METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_detection])
-DATASETS = _child(root.DATASETS, _classification)
-HOOKS = _child(root.HOOKS, ['mmsparseswin.engine'])
+# What needs no library comes first, so that its names are found without one.
+MODELS = _child(
+    root.MODELS,
+    [
+        *('mmsparseswin.backbones', 'mmsparseswin.engine'),
+        *_wing('mmdet', 'detection', 'float32', 'merged_swin', 'necks', 'pyramid', 'ssd_head', 'valid_area'),
+    ],
+)
+TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd_priors'))
+TRANSFORMS = _child(root.TRANSFORMS, _wing('mmdet', 'detection', 'loading', 'ssd_augmentation'))
+METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'metrics')])
+DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100'))
+HOOKS = _child(root.HOOKS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook')])
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, ['mmsparseswin.engine'])
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, ['mmsparseswin.engine'])
+
+
+def register_backbone(cls: type) -> type:
+    """Register `cls` as ``mmsparseswin.<name>``, and by its bare name instead of `_register_bare`'s function."""
+    MODELS.register_module(module=cls)
+    root.MODELS.register_module(module=cls, force=True)
+    return cls
+
+
+def _register_bare(name: str) -> None:
+    """Let mmengine's root, which mmdet and mmpretrain ask last, build the backbone `name`: its class is imported then.
+
+    mmengine's registries hold functions as well as classes, and a function costs no import of torch.
+    """
+
+    def build(*args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module('mmsparseswin.backbones'), name)(*args, **kwargs)
+
+    build.__name__ = build.__qualname__ = name
+    root.MODELS.register_module(module=build)
+
+
+for _name in _BACKBONES:
+    _register_bare(_name)

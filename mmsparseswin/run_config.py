@@ -1,7 +1,5 @@
 """From a config file and the command line to a Runner, for mmdet and mmpretrain configs alike."""
 
-import difflib
-import inspect
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import get_world_size, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
@@ -19,13 +17,8 @@ from torch import distributed
 from mmsparseswin.cli import rank
 from mmsparseswin.engine.precision import asked_precision, choose_precision
 from mmsparseswin.errors import InputError
+from mmsparseswin.option_check import prepare_option
 
-# Top-level names that mean something to mmengine or to the tools even when the config does not mention them.
-_RUNNER_KEYS = {
-    *inspect.signature(Runner.__init__).parameters,
-    *('runner_type', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'compile'),
-    *('tta_model', 'tta_pipeline'),
-}
 # What holds a backbone in a model, the outermost first.
 _HOLDERS = ('module', 'detector', 'backbone')
 _OURS = 'mmsparseswin.PrecisionOptimWrapper'
@@ -50,7 +43,7 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
         raise InputError(f'config {path}: {type(error).__name__}: {error}') from error
     options = dict(options or {})
     for name in options:
-        _prepare_option(cfg, name)
+        prepare_option(cfg, name)
     if isinstance(old_root := cfg.get('data_root'), str) and 'data_root' in options:
         new_root = str(options['data_root'])
         for name in list(cfg):
@@ -60,33 +53,6 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     except (KeyError, TypeError) as error:
         raise InputError(f'--cfg-options: {error.args[0]}') from error
     return cfg
-
-
-def _prepare_option(cfg: Config, name: str) -> None:
-    """Refuse an option that names nothing: an unknown first word, or a later one that looks like a slip of the pen."""
-    node: Any = cfg._cfg_dict
-    words = name.split('.')
-    for depth, word in enumerate(words):
-        is_last = depth == len(words) - 1
-        if isinstance(node, (list, tuple)):
-            if not word.isdigit() or int(word) >= len(node):
-                place = '.'.join(words[:depth])
-                raise InputError(f'--cfg-options {name}: {place} is a list of {len(node)}, {word!r} is no index of it')
-            node = node[int(word)]
-            continue
-        if not isinstance(node, dict):
-            return
-        if word not in node:
-            known = _RUNNER_KEYS if depth == 0 else set()
-            close = difflib.get_close_matches(word, {*node, *known}, n=1, cutoff=0.75)
-            # Below the top a new word may be an argument that the config leaves at its default.
-            if word not in known and (depth == 0 or (close and not is_last)):
-                hint = f'; did you mean {".".join([*words[:depth], close[0]])}?' if close else ''
-                raise InputError(f'--cfg-options {name}: the config has no {".".join(words[: depth + 1])}{hint}')
-            return
-        if node[word] is None and not is_last:
-            node[word] = ConfigDict()  # mmengine merges nothing into None
-        node = node[word]
 
 
 def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
@@ -269,4 +235,10 @@ def build_runner(cfg: Config) -> Runner:
     """Build the Runner, joining the gloo group first if there is no GPU (mmengine's start-up selects a CUDA device)."""
     if cfg.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
         distributed.init_process_group('gloo')
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    runner.logger.info(
+        f'PyTorch {torch.__version__} on {device}; processes: {get_world_size()}; seed {runner.seed}; '
+        f'the whole config and log: {runner.log_dir}'
+    )
+    return runner

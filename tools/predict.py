@@ -12,19 +12,18 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mmcv
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader, autocast
 from rich.console import Console
 from rich.progress import Progress
 
-from mmsparseswin import cli, run_config
-from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin import cli
 from mmsparseswin.errors import InputError
-from mmsparseswin.image_files import Job, batches, find_images
 from mmsparseswin.malloc import keep_freed_memory
+
+if TYPE_CHECKING:
+    from mmsparseswin.image_files import Job
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,8 +56,10 @@ class Detector:
         self.images: list[dict] = []
         self.annotations: list[dict] = []
 
-    def add(self, batch: list[Job], pictures: Path | None) -> None:
+    def add(self, batch: 'list[Job]', pictures: Path | None) -> None:
         """Predict `batch`."""
+        import mmcv
+
         results = self.inferencer(
             [str(job.path) for job in batch],
             batch_size=len(batch),
@@ -106,8 +107,10 @@ class Classifier:
         self.channels = 'bgr' if getattr(self.inferencer.model.data_preprocessor, 'to_rgb', True) else 'rgb'
         self.records: list[dict] = []
 
-    def add(self, batch: list[Job], pictures: Path | None) -> None:
+    def add(self, batch: 'list[Job]', pictures: Path | None) -> None:
         """Predict `batch`."""
+        import mmcv
+
         folder = pictures and pictures / batch[0].name.parent
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
@@ -132,9 +135,15 @@ class Classifier:
 def main() -> None:
     """Predict."""
     args = parse_args()
-    keep_freed_memory()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
+    from mmengine.runner import CheckpointLoader, autocast  # torch comes after the command line: --help answers at once
+
+    from mmsparseswin import run_config
+    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.image_files import batches, find_images
+
+    keep_freed_memory()
     cfg = run_config.load_config(args.config, args.cfg_options)
     check_checkpoint_file(args.checkpoint)
     jobs = find_images(args.images)

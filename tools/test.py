@@ -10,10 +10,8 @@ raw predictions (.pkl) or, with `--out-item metrics`, the scores (.json).
 import argparse
 
 import mmengine
-from mmengine.dist import is_main_process
 
-from mmsparseswin import cli, evaluation_config, run_config
-from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file
+from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -46,10 +44,13 @@ def check_out(out: str | None, item: str | None) -> None:
 def main() -> None:
     """Evaluate."""
     args = parse_args()
-    keep_freed_memory()
     check_out(args.out, args.out_item)
     if args.interval < 1:
         raise InputError(f'--interval {args.interval}: must be at least 1')
+    from mmsparseswin import evaluation_config, run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file
+
+    keep_freed_memory()
     cfg = run_config.load_config(args.config, args.cfg_options)
     check_checkpoint_file(args.checkpoint)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
@@ -69,7 +70,7 @@ def main() -> None:
 
     runner = run_config.build_runner(cfg)
     metrics = runner.test()
-    if not is_main_process():
+    if cli.rank() > 0:
         return
     if args.out and args.out_item == 'metrics':
         mmengine.dump(metrics, args.out)

@@ -21,8 +21,7 @@ Mixed precision (--no-amp: float32); the learning rate scaled to the batch size 
 
 import argparse
 
-from mmsparseswin import cli, run_config
-from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
+from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -54,6 +53,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train."""
     args = parse_args()
+    from mmsparseswin import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
+
     keep_freed_memory()
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)

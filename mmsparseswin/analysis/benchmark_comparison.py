@@ -1,12 +1,27 @@
 """Two results of the benchmark side by side, if they come from the same kind of processor."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mmsparseswin.analysis.benchmark_report import table
 from mmsparseswin.errors import InputError
 
 _SAME = ('capability', 'cpu', 'cores', 'gpu')  # what a ratio of times depends on
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read a result that `benchmark.py --out` wrote.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        result = json.loads(path.read_text())
+        return dict(environment=result['environment'], runs=result['runs'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f'--compare {path}: not a result of this benchmark ({error})') from None
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> str:

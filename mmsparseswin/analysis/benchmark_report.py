@@ -24,11 +24,18 @@ _PRODUCTS = 10  # shown of each model
 _MEMORY = dict(memory='peak_memory', allocated='peak_allocated')
 
 
+def _command() -> list[str]:
+    """The words of this process's command line: a file that Python runs, or `mmsparseswin NAME`."""
+    program, *arguments = sys.argv
+    called = program.split() if program.startswith('mmsparseswin ') else [Path(sys.executable).name, program]
+    return [*called, *arguments]
+
+
 def environment() -> dict[str, Any]:
     """Machine, versions, commit and command; all that a time depends on and that can be asked for."""
     return dict(
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        command=shlex.join([Path(sys.executable).name, *sys.argv]),
+        command=shlex.join(_command()),
         commit=_commit(),
         cpu=processor().report.name,
         capability=processor().report.capability,

@@ -17,8 +17,8 @@ from mmsparseswin import run_config
 from mmsparseswin.analysis.speed import Step, rounds, time_cpu
 from mmsparseswin.analysis.training_curves import draw_curves, read_scalars, scores
 from mmsparseswin.errors import InputError
+from mmsparseswin.locations import PACKAGE, folder
 
-ROOT = Path(__file__).parents[2]
 _WARM_UP, _TIMED = 3, 9
 
 
@@ -121,8 +121,8 @@ def train(config: Path, work_dir: Path, options: Sequence[str]) -> None:
     Raises:
         InputError: it failed; its own words went to the screen.
     """
-    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir', str(work_dir), *options]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
+    command = [sys.executable, str(folder('tools') / 'train.py'), str(config), '--work-dir', str(work_dir), *options]
+    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get('PYTHONPATH'))))
     if subprocess.run(command, env={**os.environ, 'PYTHONPATH': path}).returncode:
         raise InputError(f'the training of {config} failed; its log is in {work_dir}')
 

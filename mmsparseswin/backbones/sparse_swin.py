@@ -5,7 +5,7 @@ from typing import Any
 from mmsparseswin.backbones.sparse_stage import SparseStageSwin
 from mmsparseswin.backbones.swin import Swin
 from mmsparseswin.errors import InputError
-from mmsparseswin.registry import MODELS, ROOT_MODELS
+from mmsparseswin.registry import register_backbone
 
 # fmt: off
 _SWIN_T: dict[str, Any] = dict(embed_dims=96,  depths=(2, 2, 6),  num_heads=(3, 6, 12), drop_path_rate=0.2)
@@ -14,8 +14,7 @@ _SWIN_B: dict[str, Any] = dict(embed_dims=128, depths=(2, 2, 18), num_heads=(4, 
 # fmt: on
 
 
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
+@register_backbone
 class SparseSwin(SparseStageSwin):
     """SparseSwin, for classification and detection with the same parameter names.
 

@@ -12,13 +12,12 @@ from mmsparseswin.layers.neighbourhoods import MASKS, PRESETS
 from mmsparseswin.layers.patches import ConvStem
 from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage, TokenGeneration
 from mmsparseswin.layers.token_pooling import POOLING
-from mmsparseswin.registry import MODELS, ROOT_MODELS
+from mmsparseswin.registry import register_backbone
 
 _SEMANTIC = 2  # the stage of semantic tokens
 
 
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
+@register_backbone
 class STViTR(SparseStageSwin):
     """STViT-R-Swin, for classification and detection with the same parameter names.
 

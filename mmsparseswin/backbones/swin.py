@@ -12,11 +12,10 @@ from mmsparseswin.layers.blocks import SwinBlock, SwinStage
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.patches import MERGING, PatchEmbed
 from mmsparseswin.layers.resize import resize_positions
-from mmsparseswin.registry import MODELS, ROOT_MODELS
+from mmsparseswin.registry import register_backbone
 
 
-@ROOT_MODELS.register_module()
-@MODELS.register_module()
+@register_backbone
 class Swin(TokenBackbone):
     """Swin, for classification and detection with the same parameter names.
 

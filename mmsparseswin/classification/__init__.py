@@ -1,5 +1,1 @@
-"""What needs mmpretrain: data sets for classifiers."""
-
-from mmsparseswin.classification import cifar, imagenet100
-
-__all__ = ['cifar', 'imagenet100']
+"""What needs mmpretrain: data sets for classifiers. `mmsparseswin.registry` imports each when it is asked for."""

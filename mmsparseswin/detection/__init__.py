@@ -1,27 +1,4 @@
-"""What needs mmdet: detectors, necks, transforms and the embedded data set."""
+"""What needs mmdet: detectors, necks, transforms and the embedded data set.
 
-from mmsparseswin.detection import (
-    float32,
-    loading,
-    merged_swin,
-    metrics,
-    necks,
-    pyramid,
-    ssd_augmentation,
-    ssd_head,
-    ssd_priors,
-    valid_area,
-)
-
-__all__ = [
-    'float32',
-    'loading',
-    'merged_swin',
-    'metrics',
-    'necks',
-    'pyramid',
-    'ssd_augmentation',
-    'ssd_head',
-    'ssd_priors',
-    'valid_area',
-]
+`mmsparseswin.registry` names the modules that register something; each is imported when it is asked for.
+"""

@@ -57,3 +57,72 @@ from mmsparseswin import SparseSwin
 print(len(SparseSwin('tiny').eval()(torch.zeros(1, 3, 64, 64))))
 """
     assert run(code).strip().splitlines()[-1] == '4'
+
+
+@pytest.mark.parametrize('library', ['mmdet', 'mmpretrain'])
+def test_bare_names_if_the_library_was_imported_first(library):
+    code = f"""
+from {library}.registry import MODELS
+import {library}.models
+import mmsparseswin
+print([type(MODELS.build(dict(type=n, arch='tiny', out_indices=(0,)))).__name__ for n in {NAMES}])
+print([MODELS.get(n) is getattr(mmsparseswin, n) for n in {NAMES}])
+"""
+    assert run(code).strip().splitlines()[-2:] == [str([*NAMES]), '[True, True, True]']
+
+
+def test_the_import_is_light_and_its_names_come_when_they_are_used():
+    code = """
+import sys
+import mmsparseswin
+print([m for m in ('torch', 'transformers', 'mmcv', 'mmdet', 'mmpretrain') if m in sys.modules])
+print({'Swin', 'SparseSwin', 'STViTR', 'create_model', 'list_models', '__version__'} <= set(dir(mmsparseswin)))
+print(hasattr(mmsparseswin, 'swin'))
+from mmsparseswin import Swin, create_model
+print(isinstance(create_model('swin-cifar'), Swin), mmsparseswin.backbones.Swin is Swin)
+"""
+    assert run(code).strip().splitlines()[-4:] == ['[]', 'True', 'False', 'True True']
+
+
+@pytest.mark.parametrize('missing', ['mmdet', 'mmpretrain', 'mmcv._ext'])
+def test_what_a_name_does_not_need_may_be_missing(missing):
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+from mmengine.registry import HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, PARAM_SCHEDULERS
+print(MODELS.get('mmsparseswin.Swin').__name__, MODELS.get('mmsparseswin.AttentionPenalty').__name__)
+print(HOOKS.get('mmsparseswin.StopAfterHook').__name__, METRICS.get('mmsparseswin.ConfusionMatrix').__name__)
+print([m for m in ('mmdet', 'mmcv.ops') if sys.modules.get(m)])
+"""
+    lines = run(code).strip().splitlines()
+    assert lines[-3:] == ['Swin AttentionPenalty', 'StopAfterHook ConfusionMatrix', '[]']
+
+
+def test_every_registered_class_is_found_by_its_name():
+    code = """
+import ast, pathlib
+from mmsparseswin import registry
+found = []
+for path in pathlib.Path('mmsparseswin').rglob('*.py'):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            for mark in map(ast.unparse, node.decorator_list):
+                kind = mark.partition('.register_module')[0] if 'register_module' in mark else None
+                kind = 'MODELS' if mark == 'register_backbone' else kind
+                if kind:
+                    found.append(getattr(registry, kind).get(node.name).__name__ == node.name)
+print(len(found) > 20, all(found))
+"""
+    assert run(code).strip().splitlines()[-1] == 'True True'
+
+
+def test_an_unknown_name_is_said_to_be_in_no_registry():
+    code = """
+import mmsparseswin
+from mmdet.registry import MODELS
+try:
+    MODELS.build(dict(type='mmsparseswin.SparsSwin'))
+except KeyError as error:
+    print(error.args[0])
+"""
+    assert 'mmsparseswin.SparsSwin is not in the mmdet::model registry' in run(code)

@@ -12,6 +12,8 @@ from mmengine.fileio import load
 from mmsparseswin.analysis import speed
 from mmsparseswin.analysis.benchmark import Settings
 from mmsparseswin.analysis.benchmark_report import judge
+from mmsparseswin.analysis.benchmark_runs import MALLOCS, contestants_of
+from mmsparseswin.analysis.peers import OUTPUTS
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
 PRESETS = sorted((TOOL.parent / 'benchmark_presets').glob('*.yml'))
@@ -148,14 +150,13 @@ def test_scaling_times_all_sizes_in_one_run_and_fits_the_growth(tools, tmp_path)
 
 
 @pytest.mark.parametrize('path', PRESETS, ids=lambda path: path.stem)
-def test_presets_name_what_there_is(path, monkeypatch):
-    tool = runpy.run_path(str(TOOL))
+def test_presets_name_what_there_is(path):
     preset = load(path)
     labels = {}
     for run in preset['runs']:
         assert set(run) - {'name'} <= {field.name for field in fields(Settings)}
         settings = Settings(**{key: value for key, value in run.items() if key != 'name'})
-        labels[run['name']] = {str(contestant) for contestant in tool['contestants_of'](settings)}
+        labels[run['name']] = {str(contestant) for contestant in contestants_of(settings)}
     assert len(labels) == len(preset['runs'])
     for goal in preset.get('goals', []):
         assert goal['model'] in labels[goal['run']]
@@ -216,3 +217,17 @@ def test_results_of_one_kind_of_processor_are_compared_by_their_ratios(written, 
     assert 'cannot be compared: capability is' in done.errors[0]
     done = tools.run('analysis_tools/benchmark.py', '--compare', path, path.with_suffix('.md'), cwd=tmp_path)
     assert 'not a result of this benchmark' in done.errors[0]
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_package():
+    tool = runpy.run_path(str(TOOL))
+    assert tool['OUTPUTS'] == OUTPUTS
+    assert tool['PRECISIONS'] == tuple(speed.PRECISIONS)
+    assert tool['MALLOCS'] == tuple(MALLOCS)
+
+
+def test_a_preset_writes_into_work_dirs_of_the_working_folder(tools, tmp_path):
+    result = benchmark(tools, tmp_path, '--preset', 'smoke', '--sizes', '1x32x32')
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in tmp_path.rglob('*.*')) == ['smoke.json', 'smoke.md', 'smoke.png']
+    assert (tmp_path / 'work_dirs/benchmarks/smoke.json').is_file()

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -253,3 +255,21 @@ def test_classifiers_of_every_kind_start_the_shipped_detectors(backbone, config,
     assert len(blocks) > 100
     assert set(blocks) <= set(same)
     assert 'patch_embed.norm.weight' in same or 'patch_embed.bn1.weight' in same
+
+
+def test_a_classifier_trains_and_predicts_where_mmdet_and_compiled_operators_are_missing(trained, tmp_path):
+    code = """
+import runpy, sys
+for name in ('mmdet', 'mmcv._ext'):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+    for tool, *arguments in (
+        ['train.py', trained.config, '--epochs', '1', '--work-dir', tmp_path / 'run'],
+        ['predict.py', trained.config, trained.checkpoint, trained.folder / 'photos', '--out-dir', tmp_path / 'found'],
+    ):
+        command = [sys.executable, '-c', code, ROOT / 'tools' / tool, *arguments]
+        done = subprocess.run(command, cwd=trained.folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'run' / 'epoch_1.pth').is_file()

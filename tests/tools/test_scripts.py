@@ -46,7 +46,7 @@ def test_two_processes_train_and_evaluate_and_options_keep_their_spaces(tmp_path
         CUDA_VISIBLE_DEVICES='',
     )
     assert done.returncode == 0, done.stderr
-    assert 'GPU number: 2' in done.stdout
+    assert 'processes: 2' in done.stdout
     assert (
         'Epoch(train) [1][2/2]' in done.stdout
     )  # 4 images with objects and 1 without, 2 x 2 at once, the last repeated

@@ -14,10 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mmsparseswin import cli
-from mmsparseswin.analysis import trials
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -43,6 +40,10 @@ def main() -> None:
     names = [config.stem for config in args.configs]
     if len(set(names)) < len(names):
         raise InputError('two configs of the same file name: their results would be written to one folder')
+    import torch  # after the command line: --help answers at once
+
+    from mmsparseswin.analysis import trials
+
     options = args.cfg_options or {}
     pairs = [f'{name}={value}' for name, value in options.items()]
     passed = ['--cfg-options', *pairs] if pairs else []

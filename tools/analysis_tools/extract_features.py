@@ -9,20 +9,12 @@ features/attention/*.png   each image as the network sees it, and the attention 
 import argparse
 from pathlib import Path
 
-import mmcv
 import numpy as np
-import torch
-from mmengine.runner import CheckpointLoader
-from mmpretrain import FeatureExtractor
 from rich.console import Console
 from rich.progress import Progress
 
-from mmsparseswin import cli, run_config
-from mmsparseswin.analysis.attention_maps import record_attention
-from mmsparseswin.analysis.attention_pictures import attention_heat, draw_heat, to_picture
-from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin import cli
 from mmsparseswin.errors import InputError
-from mmsparseswin.image_files import Job, batches, find_images
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,34 +31,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def features_of(extractor: FeatureExtractor, batch: list[Job], pictures: Path | None) -> np.ndarray:
-    """(images of the batch, channels); draws the attention into `pictures`."""
-    model = extractor.model
-    preprocessor = model.data_preprocessor
-    order = 'bgr' if getattr(preprocessor, 'to_rgb', True) else 'rgb'
-    images = [mmcv.imread(str(job.path), channel_order=order) for job in batch]
-    (data,) = extractor.preprocess(images, len(images))
-    with torch.no_grad():
-        inputs = preprocessor(data, False)['inputs']
-        if pictures is None:
-            return model.extract_feat(inputs, stage='pre_logits').float().cpu().numpy()
-        with record_attention(model) as records:
-            found = model.extract_feat(inputs, stage='pre_logits')
-    heat = attention_heat(model, records)
-    mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
-    for index, job in enumerate(batch):
-        path = pictures / job.name.with_suffix('.png')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = to_picture(inputs[index], mean, std)
-        draw_heat(image, {stage: one[index].cpu() for stage, one in heat.items()}).savefig(path, dpi=100)
-    return found.float().cpu().numpy()
-
-
 def main() -> None:
     """Extract."""
     args = parse_args()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
+    from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
+    from mmpretrain import FeatureExtractor
+
+    from mmsparseswin import run_config
+    from mmsparseswin.analysis.features import features_of
+    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.image_files import batches, find_images
+
     cfg = run_config.load_config(args.config, args.cfg_options)
     if cfg.get('default_scope') != 'mmpretrain':
         raise InputError(f'{args.config} is no classifier (default_scope is not mmpretrain)')

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from mmsparseswin import cli
-from mmsparseswin.analysis import trials
 from mmsparseswin.detection.shapes import draw_dataset
+from mmsparseswin.locations import folder
 from mmsparseswin.malloc import keep_freed_memory
 
-CLASSIFIER = trials.ROOT / 'configs/classification/comparison/sparseswin-quickstart_cifar10.py'
-DETECTOR = trials.ROOT / 'configs/quickstart/cascade_sparseswin_shapes.py'
+CLASSIFIER = folder('configs') / 'classification/comparison/sparseswin-quickstart_cifar10.py'
+DETECTOR = folder('configs') / 'quickstart/cascade_sparseswin_shapes.py'
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,9 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--detector', type=Path, default=DETECTOR, help='config of the detector, with the same backbone'
     )
-    parser.add_argument(
-        '--shapes', type=Path, default=trials.ROOT / 'data/shapes', help='embedded set, drawn if need be'
-    )
+    parser.add_argument('--shapes', type=Path, default=Path('data/shapes'), help='embedded set, drawn if need be')
     parser.add_argument(
         '--images', type=int, nargs=2, default=[1000, 200], help='its images to train on and to validate on'
     )
@@ -48,6 +45,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Pretrain, hand over, compare."""
     args = parse_args()
+    from mmengine.runner import find_latest_checkpoint  # torch comes after the command line: --help answers at once
+
+    from mmsparseswin.analysis import trials
+
     trials.new_folder(args.out_dir)
     draw_dataset(args.shapes, tuple(args.images), size=160, seed=0)
     options = args.cfg_options or {}

@@ -10,11 +10,7 @@ detector finds nothing; --cfg-options model.test_cfg.rcnn.score_thr=0 lets it fi
 import argparse
 import tempfile
 
-from mmengine.runner import CheckpointLoader
-
-from mmsparseswin import cli, run_config
-from mmsparseswin.analysis.job_profile import profile_test, profile_training
-from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -36,6 +32,12 @@ def main() -> None:
     args = parse_args()
     if args.batches < 2:
         raise InputError(f'--batches {args.batches}: must be at least 2, the first does not count')
+    from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
+
+    from mmsparseswin import run_config
+    from mmsparseswin.analysis.job_profile import profile_test, profile_training
+    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+
     keep_freed_memory()
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_launcher(cfg, 'none')

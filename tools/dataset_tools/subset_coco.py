@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 from mmsparseswin.cli import run_tool
-from mmsparseswin.detection.dataset_check import read_coco
 from mmsparseswin.errors import InputError
 
 
@@ -20,6 +19,7 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=16, help='how many images, in the order of their ids (16)')
     parser.add_argument('--empty', action='store_true', help='take images without objects too')
     args = parser.parse_args()
+    from mmsparseswin.detection.dataset_check import read_coco  # mmdet comes after the command line
 
     images, annotations, categories = read_coco(args.source, 'source')
     seen = {a['image_id'] for a in annotations}

@@ -5,13 +5,16 @@ python tools/misc/check_dataset.py CONFIG [--cfg-options data_root=DIR]
 
 import argparse
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from mmsparseswin import cli, run_config
-from mmsparseswin.detection.dataset_check import CocoFile, check_config
+from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 
+if TYPE_CHECKING:
+    from mmsparseswin.detection.dataset_check import CocoFile
 
-def summary(coco: CocoFile) -> str:
+
+def summary(coco: 'CocoFile') -> str:
     """Lines of counts: images, boxes, crowds, and boxes of each class."""
     categories = {category['id']: category['name'] for category in coco.categories}
     boxes = Counter(categories[ann['category_id']] for ann in coco.annotations)
@@ -29,6 +32,9 @@ def main() -> None:
     parser.add_argument('config', help='an mmdet config')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     args = parser.parse_args()
+    from mmsparseswin import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.detection.dataset_check import check_config
+
     checked = check_config(run_config.load_config(args.config, args.cfg_options))
     if not checked:
         raise InputError(f'{args.config} has no COCO data set to check')

@@ -11,7 +11,12 @@ import argparse
 import json
 
 from mmsparseswin import cli
-from mmsparseswin.checkpoints import SOURCES, convert, write_weights
+
+# The names of mmsparseswin.checkpoints.SOURCES, whose import needs torch: --help answers without.
+SOURCES = (
+    *('sparseswin', 'sparseswin_dense', 'microsoft', 'timm', 'torchvision', 'transformers', 'mmdet', 'mmpretrain'),
+    *('stvitr_cls', 'stvitr_det', 'mmsparseswin'),
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,6 +32,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert one file."""
     args = parse_args()
+    from mmsparseswin.checkpoints import convert, write_weights  # torch comes after the command line
+
     converted = convert(args.checkpoint, args.source, args.ema)
     meta = {'source': converted.source, 'converted_from': args.checkpoint, 'model': json.dumps(converted.model)}
     write_weights(converted.state_dict, args.out, meta)

@@ -1,0 +1,113 @@
+"""The command `mmsparseswin`: the tools by short names, from a clone, an editable install and a wheel alike."""
+
+import difflib
+import os
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from mmsparseswin.errors import InputError
+from mmsparseswin.locations import PACKAGE, folder
+
+# name -> (file below tools/, or a module; what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    'quickstart': ('quickstart.py', 'draw a small data set, train a detector on it for minutes, print its mAP'),
+    'doctor': ('mmsparseswin.doctor', 'say what this machine has, what is wrong, and the command that mends it'),
+    'train': ('train.py', 'train a detector or a classifier'),
+    'test': ('test.py', 'evaluate a checkpoint'),
+    'dist-train': ('launch.py', 'train on several GPUs or with several processes'),
+    'dist-test': ('launch.py', 'evaluate on several GPUs or with several processes'),
+    'predict': ('predict.py', 'detect or classify what is on pictures'),
+    'convert': ('model_converters/convert.py', "convert other people's Swin or SparseSwin weights to ours"),
+    'check-data': ('misc/check_dataset.py', 'check the COCO data sets of a config, and count what is in them'),
+    'draw-shapes': ('dataset_tools/draw_shapes.py', 'draw the embedded data set'),
+    'subset-coco': ('dataset_tools/subset_coco.py', 'write the first images of a COCO file to a new file'),
+    'flops': ('analysis_tools/get_flops.py', 'count parameters, MACs, FLOPs and activations'),
+    'benchmark': ('analysis_tools/benchmark.py', 'time backbones, detectors and classifiers beside those of others'),
+    'profile-job': ('analysis_tools/profile_job.py', 'say where the time of a training or test goes'),
+    'extract-features': ('analysis_tools/extract_features.py', "write a classifier's features, draw where it looks"),
+    'equal-budget': ('analysis_tools/equal_budget.py', 'train several configs for the same minutes and compare them'),
+    'handover': ('analysis_tools/handover.py', 'train a detector from a pretrained classifier and from scratch'),
+    'ssd-grid': ('analysis_tools/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
+}
+# dist-* -> (tool, its positional arguments before the number of processes)
+_DISTRIBUTED = {'dist-train': ('train.py', ['CONFIG']), 'dist-test': ('test.py', ['CONFIG', 'CHECKPOINT'])}
+
+
+def usage() -> str:
+    """List the commands, one a line."""
+    width = max(map(len, COMMANDS))
+    lines = [f'  {name:{width}}  {text}' for name, (_, text) in COMMANDS.items()]
+    return '\n'.join(
+        [
+            'usage: mmsparseswin COMMAND [OPTIONS]',
+            '',
+            *lines,
+            '',
+            'mmsparseswin COMMAND --help    the options of a command',
+            'mmsparseswin --version         the version',
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command that `argv` names; its exit code is that of the tool."""
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ['--help']
+    if name in ('-h', '--help', 'help'):
+        print(usage())
+        return
+    if name in ('-V', '--version'):
+        from mmsparseswin import __version__
+
+        print(f'mmsparseswin {__version__}')
+        return
+    try:
+        run(name, arguments)
+    except InputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+def run(name: str, arguments: list[str]) -> None:
+    """Run one tool in this process, as if its file had been called.
+
+    Raises:
+        InputError: no such command; suggests the nearest one.
+    """
+    if name not in COMMANDS:
+        close = [known for known in COMMANDS if known.startswith(name)] or difflib.get_close_matches(
+            name, COMMANDS, n=1
+        )
+        hint = f'did you mean {close[0]}? ' if close else ''
+        raise InputError(f'mmsparseswin has no command {name!r}; {hint}mmsparseswin --help lists them')
+    target, _ = COMMANDS[name]
+    if name in _DISTRIBUTED:
+        arguments = _distributed(name, arguments)
+    # A tool that starts others finds this package, be it installed or not.
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get('PYTHONPATH')]))
+    sys.argv = [f'mmsparseswin {name}', *arguments]
+    if target.endswith('.py'):
+        run_file(folder('tools') / target)
+    else:
+        runpy.run_module(target, run_name='__main__')
+
+
+def run_file(path: Path) -> None:
+    """Run a file as ``__main__``; unlike runpy, keep sys.argv[0], which argparse shows as the name of the program."""
+    module = ModuleType('__main__')
+    module.__file__ = str(path)
+    sys.modules['__main__'] = module  # where multiprocessing looks for the functions of a started process
+    exec(compile(path.read_bytes(), path, 'exec'), module.__dict__)
+
+
+def _distributed(name: str, arguments: list[str]) -> list[str]:
+    """Turn the arguments of tools/dist_*.sh, CONFIG GPUS or CONFIG CHECKPOINT GPUS, into those of tools/launch.py."""
+    tool, first = _DISTRIBUTED[name]
+    if not set(arguments).isdisjoint(('-h', '--help')):
+        print(f'usage: mmsparseswin {name} {" ".join(first)} GPUS [options of mmsparseswin {tool[:-3]}]')
+        sys.exit()
+    if len(arguments) <= len(first):
+        raise InputError(f'usage: mmsparseswin {name} {" ".join(first)} GPUS [options of mmsparseswin {tool[:-3]}]')
+    paths, gpus, rest = arguments[: len(first)], arguments[len(first)], arguments[len(first) + 1 :]
+    return [gpus, str(folder('tools') / tool), *paths, '--launcher', 'pytorch', *rest]
