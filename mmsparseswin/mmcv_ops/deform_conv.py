@@ -121,11 +121,10 @@ def modulated_deform_conv_forward(
 ) -> None:
     """Write the deformable convolution (version 2) into `output` (B, out, H', W')."""
     geometry = _Geometry((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w))
-    features, offset, weight, bias, mask = widen(input, offset, weight, bias, mask)
-    convolved = torchvision.ops.deform_conv2d(
-        features, offset, weight, bias if with_bias else None, *geometry, mask=mask
-    )
-    output.copy_(convolved.view_as(output))
+    size = output.shape[-2:]
+    features, offset, weight, bias, mask = widen(input, _in_size(offset, size), weight, bias, _in_size(mask, size))
+    bias_or_none = bias if with_bias else None
+    output.copy_(torchvision.ops.deform_conv2d(features, offset, weight, bias_or_none, *geometry, mask=mask))
 
 
 def modulated_deform_conv_backward(
@@ -156,10 +155,26 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Add the gradients to `grad_input`, `grad_weight`, `grad_bias` (if any), `grad_offset` and `grad_mask`."""
     geometry = _Geometry((stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w))
+    size = grad_output.shape[-2:]
+    offset, mask = _in_size(offset, size), _in_size(mask, size)
     grads = _backward(grad_output, input, weight, offset, mask, geometry, group, deformable_group)
-    targets = (grad_input, grad_weight, grad_offset, grad_mask, *([grad_bias] if with_bias else []))
+    targets = (grad_input, grad_weight, _in_size(grad_offset, size), _in_size(grad_mask, size))
+    if with_bias:
+        targets += (grad_bias,)
     for target, grad in zip(targets, grads, strict=False):
         target += grad
+
+
+def _in_size(x: Tensor, size: torch.Size) -> Tensor:
+    """Return the first numbers of each of x (B, channels, any, any) as (B, channels, *size), a view where possible.
+
+    mmcv's operators do not look at the size of offsets and masks; they read the memory as if it were that of the
+    output. mmdet's DyHead depends on it: it hands over offsets of a finer level.
+    """
+    if x.shape[-2:] == size:
+        return x
+    B, channels = x.shape[:2]
+    return x.flatten(1)[:, : channels * size.numel()].view(B, channels, *size)
 
 
 def _backward(

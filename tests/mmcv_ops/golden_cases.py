@@ -71,6 +71,7 @@ def cases() -> Iterator[tuple[str, Callable[[], Arrays]]]:
     for kind, numbers in CONVOLUTIONS.items():
         yield f'deform_conv-{kind}', partial(_deform_conv, kind, numbers)
         yield f'modulated_deform_conv-{kind}', partial(_modulated_deform_conv, kind, numbers)
+    yield 'modulated_deform_conv-finer-offsets', partial(_modulated_deform_conv, 'finer', CONVOLUTIONS['plain'])
 
 
 def random_of(name: str) -> np.random.RandomState:
@@ -230,6 +231,8 @@ def _modulated_deform_conv(kind: str, numbers: tuple) -> Arrays:
     inputs: list[Tensor | None] = list(tensors)
     if kind == 'groups':
         inputs[4] = None  # without bias
+    if kind == 'finer':  # offsets and mask of a finer level, as mmdet's DyHead hands over
+        inputs[1:3] = leaves(random, (2, 18, 14, 18), (2, 9, 14, 18))
     return with_gradients(
         random,
         lambda *x: mmcv.ops.modulated_deform_conv2d(*x, *arguments),
