@@ -123,7 +123,7 @@ class OptionsAction(DictAction):
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options that training and testing share."""
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and results; default work_dirs/<config name>')
-    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 where there is no GPU')
+    add_amp_option(parser)
     parser.add_argument('--no-pin-memory', action='store_true', help='no pinned memory in the data loaders')
     parser.add_argument(
         '--cfg-options',
@@ -134,6 +134,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by old launchers')
+
+
+def add_amp_option(parser: argparse.ArgumentParser) -> None:
+    """Add --amp and --no-amp; neither leaves the precision to MMSPARSESWIN_PRECISION and the config."""
+    parser.add_argument(
+        '--amp',
+        action=argparse.BooleanOptionalAction,
+        help='mixed precision (bfloat16 where there is no GPU), or float32; default: as the config says',
+    )
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -15,11 +15,14 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from mmsparseswin.cli import rank
+from mmsparseswin.engine.precision import asked_precision, choose_precision
 from mmsparseswin.errors import InputError
 from mmsparseswin.option_check import prepare_option
 
 # What holds a backbone in a model, the outermost first.
 _HOLDERS = ('module', 'detector', 'backbone')
+_OURS = 'mmsparseswin.PrecisionOptimWrapper'
+_WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', _OURS)
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -95,21 +98,48 @@ def set_dataloaders(cfg: Config, pin_memory: bool = True, persistent_workers: bo
             loader.persistent_workers = False  # torch refuses persistent workers where there are none
 
 
-def set_amp(cfg: Config, wanted: bool) -> None:
-    """Mixed precision in training: the config's dtype if it has one; bfloat16 without a GPU, the only one CPUs have."""
-    wrapper = cfg.get('optim_wrapper')
+def set_precision(cfg: Config, amp: bool | None) -> None:
+    """Set the precision of training: by --amp or --no-amp, else by MMSPARSESWIN_PRECISION, else by the config.
+
+    A config's AmpOptimWrapper works on GPUs only; on a CPU it becomes a PrecisionOptimWrapper, in bfloat16 if the
+    config names it, else in what pays there. --amp on a GPU is float16 where the config does not ask for bfloat16.
+    """
+    wrapper, wanted = cfg.get('optim_wrapper'), asked_precision(amp)
     if wrapper is None:
         return
     kind = wrapper.get('type', 'OptimWrapper')
-    if wanted and kind == 'OptimWrapper':
-        wrapper.type = kind = 'AmpOptimWrapper'
+    if kind not in _WRAPPERS:
+        if amp:
+            raise InputError(f'--amp changes an OptimWrapper into one of mixed precision; this config has a {kind}')
+        return
+    on_gpu, is_ours = get_device() != 'cpu', kind == _OURS
+    if wanted is None:
+        if kind == 'AmpOptimWrapper' and not on_gpu:
+            _set_wrapper(wrapper, 'bfloat16' if wrapper.get('dtype') == 'bfloat16' else 'auto')
+    elif amp and on_gpu and not (is_ours and choose_precision()[0] == 'bfloat16'):
+        wrapper.pop('precision', None)
+        wrapper.type = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
-    elif wanted and kind != 'AmpOptimWrapper':
-        raise InputError(f'--amp changes an OptimWrapper into an AmpOptimWrapper; this config has a {kind}')
-    if kind == 'AmpOptimWrapper' and get_device() == 'cpu':
-        wrapper.type = 'mmsparseswin.Bfloat16OptimWrapper'
-        for name in ('loss_scale', 'dtype', 'use_fsdp'):
-            wrapper.pop(name, None)
+    elif (kind, wanted) != ('OptimWrapper', 'float32'):
+        _set_wrapper(wrapper, wanted)
+
+
+def _set_wrapper(wrapper: ConfigDict, precision: str) -> None:
+    for name in ('loss_scale', 'dtype', 'use_fsdp'):
+        wrapper.pop(name, None)
+    wrapper.update(type=_OURS, precision=precision)
+
+
+def set_test_precision(cfg: Config, amp: bool | None) -> None:
+    """Test under autocast if --amp or MMSPARSESWIN_PRECISION asks for it; in float32 otherwise."""
+    if tests_in_half(amp):
+        cfg.test_cfg.fp16 = True  # mmengine's name for autocast; bfloat16 on a CPU
+
+
+def tests_in_half(amp: bool | None) -> bool:
+    """Return True if --amp or MMSPARSESWIN_PRECISION asks for predictions under autocast."""
+    wanted = asked_precision(amp)
+    return wanted is not None and choose_precision(wanted)[0] == 'bfloat16'
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:

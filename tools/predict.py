@@ -36,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=1, help='images at once')
     parser.add_argument('--score-thr', type=float, default=0.3, help='drop detections below this score; default 0.3')
     parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
+    cli.add_amp_option(parser)
     parser.add_argument('--no-pictures', action='store_true', help='write the JSON file only')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     return parser.parse_args()
@@ -136,7 +137,7 @@ def main() -> None:
     args = parse_args()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
-    from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
+    from mmengine.runner import CheckpointLoader, autocast  # torch comes after the command line: --help answers at once
 
     from mmsparseswin import run_config
     from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
@@ -152,11 +153,12 @@ def main() -> None:
     # The inferencers load what fits without a word about the rest.
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
     load_or_refuse(predictor.inferencer.model, checkpoint, strict=True)
-    done = 0
+    half, done = run_config.tests_in_half(args.amp), 0
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task('Predicting', total=len(jobs))
         for batch in batches(jobs, args.batch_size):
-            predictor.add(batch, None if args.no_pictures else out / 'pictures')
+            with autocast(enabled=half):
+                predictor.add(batch, None if args.no_pictures else out / 'pictures')
             done += len(batch)
             bar.update(task, completed=done)
     if not done:

@@ -57,8 +57,7 @@ def main() -> None:
     run_config.set_launcher(cfg, args.launcher)
     run_config.set_dataloaders(cfg, not args.no_pin_memory)
     cfg.load_from, cfg.resume = args.checkpoint, False
-    if args.amp:
-        cfg.test_cfg.fp16 = True  # mmengine's name for autocast; bfloat16 on a CPU
+    run_config.set_test_precision(cfg, args.amp)
     if args.tta:
         evaluation_config.set_tta(cfg)
     if args.show or args.show_dir:

@@ -15,7 +15,7 @@ Start from the weights of a classifier trained here, or of any source; the log s
     python tools/train.py CONFIG --pretrained work_dirs/CLASSIFIER/epoch_100.pth
 Fewer epochs, with all schedules shortened alike, and not longer than an hour:
     python tools/train.py CONFIG --epochs 12 --max-minutes 60
-Mixed precision; the learning rate scaled to the batch size in use; any value of the config changed:
+Mixed precision (--no-amp: float32); the learning rate scaled to the batch size in use; any value of the config changed:
     python tools/train.py CONFIG --amp --auto-scale-lr --cfg-options data_root=DIR train_dataloader.batch_size=4
 """
 
@@ -60,7 +60,7 @@ def main() -> None:
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)
-    run_config.set_amp(cfg, args.amp)
+    run_config.set_precision(cfg, args.amp)
     run_config.set_dataloaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
     if args.epochs is not None:
         run_config.set_epochs(cfg, args.epochs)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from mmsparseswin.errors import InputError
+from mmsparseswin.layers.processor import processor
 
 _PACKAGES = ('torch', 'torchvision', 'timm', 'onedl-mmengine', 'onedl-mmdetection', 'onedl-mmpretrain', 'numpy')
 _MALLOC = ('MALLOC_', 'GLIBC_TUNABLES', 'LD_PRELOAD', 'OMP_', 'KMP_', 'GOMP_', 'MKL_', 'DNNL_', 'ONEDNN_', 'TORCH')
@@ -36,13 +37,14 @@ def environment() -> dict[str, Any]:
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         command=shlex.join(_command()),
         commit=_commit(),
-        cpu=_cpu(),
+        cpu=processor().report.name,
+        capability=processor().report.capability,
+        processor=str(processor()),
         cores=os.cpu_count(),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         system=platform.platform(),
         python=platform.python_version(),
         packages={name: version for name in _PACKAGES if (version := _version(name))},
-        cpu_capability=torch.backends.cpu.get_cpu_capability(),
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_MALLOC)},
         load=os.getloadavg()[0],
     )
@@ -53,14 +55,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _cpu() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')), platform.machine())
 
 
 def _commit() -> str | None:
@@ -127,7 +121,8 @@ def as_markdown(result: dict[str, Any]) -> str:
     env = result['environment']
     versions = ', '.join(f'{name} {version}' for name, version in env['packages'].items())
     lines = [
-        f'{env["gpu"] or env["cpu"]}, {env["cores"]} cores, {versions}; commit {env["commit"]}, {env["date"]}',
+        f'{env["gpu"] or env["cpu"]} ({env["capability"]}), {env["cores"]} cores, {versions}; '
+        f'commit {env["commit"]}, {env["date"]}',
         '',
         f'    {env["command"]}',
         '',

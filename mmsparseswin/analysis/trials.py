@@ -80,7 +80,7 @@ def _sample(config: Path, options: dict[str, Any], work_dir: Path) -> _Sample:
     cfg = run_config.load_config(str(config), options)
     run_config.set_work_dir(cfg, str(work_dir), str(config))
     run_config.set_launcher(cfg, 'none')
-    run_config.set_amp(cfg, False)
+    run_config.set_precision(cfg, None)
     run_config.set_dataloaders(cfg)
     cfg.custom_hooks, cfg.log_level = None, 'ERROR'
     cfg.experiment_name = f'pace_{config.stem}_{time.monotonic_ns()}'  # one of its own in this process

@@ -1,22 +1,22 @@
 """Parts that plug into mmengine's Runner."""
 
 from mmsparseswin.engine.attention_penalty import AttentionPenalty, AttentionPenaltyHook
-from mmsparseswin.engine.bfloat16 import Bfloat16OptimWrapper
 from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
+from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_habits import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
 from mmsparseswin.engine.stop_after import StopAfterHook
 
 __all__ = [
     'AttentionPenalty',
     'AttentionPenaltyHook',
-    'Bfloat16OptimWrapper',
     'CheckpointGuardHook',
     'ClassifierPicturesHook',
     'ClipEachTensorHook',
     'ConfusionMatrix',
     'EvalModeHook',
+    'PrecisionOptimWrapper',
     'StopAfterHook',
     'WarmUpRestartLR',
 ]

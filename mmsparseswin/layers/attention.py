@@ -8,12 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mmsparseswin.layers.kernels import linear, unwatched_on_cpu
+from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.windows import WindowPlan
-
-# Queries times keys up to which spelt-out attention beats the fused kernel of a CPU: the scores stay in cache.
-_SMALL_WINDOW = 64 * 64
-# The same in training in half precision; forward and backward, the fused kernel takes up to seven times as long.
-_SMALL_HALF = 256 * 256
 
 
 def attend(
@@ -35,7 +31,7 @@ def attend(
         if torch.is_grad_enabled():
             if _spells_out(q, k, v, bias):
                 return _Recomputed.apply(q, k, v, bias), None
-        elif q.shape[-2] * k.shape[-2] <= _SMALL_WINDOW:
+        elif q.shape[-2] * k.shape[-2] <= processor().explicit_scores:
             return _weights(q, k, bias).to(v.dtype) @ v, None
     if not need_weights:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
@@ -47,7 +43,7 @@ def _spells_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
     """Whether training on a CPU does better without the fused kernel."""
     if bias is not None and bias.requires_grad:
         return True
-    small = q.dtype in (torch.bfloat16, torch.float16) and q.shape[-2] * k.shape[-2] <= _SMALL_HALF
+    small = q.dtype in (torch.bfloat16, torch.float16) and q.shape[-2] * k.shape[-2] <= processor().explicit_scores_half
     return small and (q.requires_grad or k.requires_grad or v.requires_grad)
 
 

@@ -2,8 +2,9 @@
 
 A block as a whole writes and reads back its normalised, projected and hidden activations, up to four times the size of
 the map each; on a CPU that is time spent on memory. In pieces of a few thousand tokens the same steps stay in cache
-(design.md, section 3). Every row goes through the same operations as in one piece, so the size of the pieces does not
-change a bit of the result.
+(docs/benchmarks). Every row goes through the same operations as in one piece. A library may round products of another
+number of rows otherwise, so the size of the pieces changes a float32 result by at most 1e-6 of its largest value; where
+the library rounds alike, as oneDNN does on AVX-512, not by a bit.
 """
 
 from collections.abc import Iterator
@@ -18,13 +19,12 @@ from torch import Tensor
 from mmsparseswin.layers.attention import WindowAttention, attend
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.kernels import hooked, linear, unwatched_on_cpu
+from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.windows import window_plan
 
 if TYPE_CHECKING:
     from mmsparseswin.layers.blocks import SwinBlock
 
-# Per thread; about what its share of the cache holds. From 1,000 to 4,000 the time hardly changes.
-_TOKENS_PER_THREAD = 2048
 _tokens: ContextVar[int | None] = ContextVar('blocked_inference', default=None)
 
 
@@ -49,7 +49,7 @@ def piece_size(block: 'SwinBlock', x: Tensor) -> int:
     tokens = _tokens.get()
     if tokens == 0 or type(block.attn) is not WindowAttention or hooked(*list(block.modules())[1:]):
         return 0
-    return _TOKENS_PER_THREAD * torch.get_num_threads() if tokens is None else tokens
+    return processor().chunk_tokens * torch.get_num_threads() if tokens is None else tokens
 
 
 class Piece(NamedTuple):

@@ -1,12 +1,12 @@
 """Linear layers at the speed of the machine, where nothing but their numbers is wanted.
 
-PyTorch leaves float32 products on a CPU to its BLAS, which on processors that are not Intel's runs at about half of
-what oneDNN reaches (docs/benchmarks); so linear layers run as oneDNN primitives here, and without gradients their GELU
-with them. Whoever watches the operators, be it a tracer, a compiler, a FLOP counter or a hook, sees PyTorch's own.
+PyTorch leaves float32 products on a CPU to its BLAS, which on an AMD processor with AVX-512 runs at about half of what
+oneDNN reaches (docs/benchmarks); where :func:`processor` finds oneDNN the faster one, linear layers run as its
+primitives, and without gradients their GELU with them. Whoever watches the operators, be it a tracer, a compiler, a
+FLOP counter or a hook, sees PyTorch's own.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.checkpoint import checkpoint
+
+from mmsparseswin.layers.processor import processor
 
 
 def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Tensor | None = None) -> Tensor:
@@ -105,12 +107,11 @@ def _product_dtype(x: Tensor) -> torch.dtype:
     return x.dtype
 
 
-@cache
 def _has_primitive(dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch and this processor have it."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, '_linear_pointwise'):
-        return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Return True if oneDNN's product in ``dtype`` exists here and is the faster one."""
+    if dtype == torch.float32:
+        return processor().onednn_linear
+    return dtype == torch.bfloat16 and processor().report.bfloat16
 
 
 def _product(

@@ -103,7 +103,7 @@ def test_sparseswin_files_say_what_is_inside(path):
     assert ('EvalModeHook' in hooks) == published
     assert ('EMAHook' in hooks) == (not published)
     assert cfg.model.head.loss.type == ('CrossEntropyLoss' if published else 'LabelSmoothLoss')
-    assert cfg.optim_wrapper.type == ('OptimWrapper' if published else 'AmpOptimWrapper')
+    assert cfg.optim_wrapper.type == ('OptimWrapper' if published else 'mmsparseswin.PrecisionOptimWrapper')
 
 
 def test_the_sparseswin_family_is_whole():

@@ -71,7 +71,7 @@ def test_the_main_config_is_what_the_issue_of_it_says():
     cfg = Config.fromfile(ROOT / 'configs/cascade_sparseswin_coco.py')
     assert cfg.train_cfg.max_epochs == 36
     assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
-    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.precision) == ('mmsparseswin.PrecisionOptimWrapper', 'auto')
     assert cfg.train_dataloader.batch_size == 2
     assert cfg.auto_scale_lr.base_batch_size == 16
     assert cfg.default_hooks.checkpoint.save_best == 'coco/bbox_mAP'

@@ -69,7 +69,7 @@ def test_classifiers(size):
     assert cfg.model.train_cfg.augments == [dict(type='Mixup', alpha=0.8), dict(type='CutMix', alpha=1.0)]
     holds(cfg.optim_wrapper.optimizer, type='AdamW', lr=1e-3, weight_decay=0.05, eps=1e-8, betas=(0.9, 0.999))
     assert cfg.optim_wrapper.clip_grad == dict(max_norm=5.0)
-    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.precision) == ('mmsparseswin.PrecisionOptimWrapper', 'auto')
     assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size) == (300, 64)
     assert cfg.auto_scale_lr.base_batch_size == 16 * 64
     steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
@@ -144,7 +144,7 @@ def test_the_detectors_schedule(size):
     cfg = load(CASCADE.format(size))
     assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05)
     assert 'clip_grad' not in cfg.optim_wrapper
-    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.precision) == ('mmsparseswin.PrecisionOptimWrapper', 'auto')
     assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (36, 2, 16)
     warm_up, steps = cfg.param_scheduler
     assert (warm_up.type, warm_up.start_factor, warm_up.end, warm_up.by_epoch) == ('LinearLR', 0.001, 500, False)

@@ -6,13 +6,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmsparseswin.layers import kernels
 from mmsparseswin.layers.kernels import linear
+from mmsparseswin.layers.processor import processor
 
 
 @pytest.fixture
 def products(monkeypatch):
     """How many products our own path took."""
-    if not kernels._has_primitive(torch.float32):
+    if not processor().report.onednn:
         pytest.skip('this PyTorch has no oneDNN')
+    monkeypatch.setattr(kernels, 'processor', lambda: processor()._replace(onednn_linear=True))
     taken, product = [], kernels._product
     monkeypatch.setattr(kernels, '_product', lambda *args, **kwargs: taken.append(1) or product(*args, **kwargs))
     return taken

@@ -39,7 +39,9 @@ def test_json_holds_every_time_and_where_it_was_taken(written):
     content = json.loads((folder / 'run.json').read_text())
     assert set(content) == {'environment', 'runs', 'goals', 'interrupted'}
     environment = content['environment']
-    assert {'date', 'command', 'commit', 'cpu', 'cores', 'python', 'packages', 'variables'} <= set(environment)
+    assert {'date', 'command', 'commit', 'cpu', 'capability', 'cores', 'python', 'packages', 'variables'} <= set(
+        environment
+    )
     assert 'torch' in environment['packages']
     assert '--check' in environment['command']
     (run,) = content['runs']
@@ -195,6 +197,26 @@ def test_a_part_is_measured_alone(tools, tmp_path):
     assert records['sparseswin-tiny']['parameters'] < records['swin-tiny']['parameters']
     # 4 tokens in a window of 49, whose padding goes through attention but not through the MLP
     assert 0.06 < records['swin-tiny']['gmac'] < 0.4
+
+
+def test_results_of_one_kind_of_processor_are_compared_by_their_ratios(written, tools, tmp_path):
+    path = written[1] / 'run.json'
+    result = json.loads(path.read_text())
+    speedups = [ratio for record in result['runs'][0]['records'] for ratio in record['speedups'].values()]
+    assert speedups
+    for ratio in speedups:
+        ratio['median'] *= 1.5
+    (tmp_path / 'after.json').write_text(json.dumps(result))
+    done = tools.run('analysis_tools/benchmark.py', '--compare', path, 'after.json', cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.out.count('+50.0%') == len(speedups)
+    result['environment']['capability'] = 'another'
+    (tmp_path / 'after.json').write_text(json.dumps(result))
+    done = tools.run('analysis_tools/benchmark.py', '--compare', path, 'after.json', cwd=tmp_path)
+    assert done.code == 2
+    assert 'cannot be compared: capability is' in done.errors[0]
+    done = tools.run('analysis_tools/benchmark.py', '--compare', path, path.with_suffix('.md'), cwd=tmp_path)
+    assert 'not a result of this benchmark' in done.errors[0]
 
 
 def test_the_choices_of_the_command_line_are_those_of_the_package():

@@ -42,7 +42,9 @@ def test_amp_on_a_cpu_trains_in_bfloat16_with_finite_losses(tools, detector, tmp
     result = tools.run('train.py', detector.config, *options, cwd=tmp_path)
     assert result.code == 0, result.err
     used = Config.fromfile(tmp_path / 'work_dirs' / 'detector' / 'detector.py')
-    assert used.optim_wrapper.type == 'mmsparseswin.Bfloat16OptimWrapper'
+    wrapper = used.optim_wrapper
+    assert (wrapper.type, wrapper.precision) == ('mmsparseswin.PrecisionOptimWrapper', 'bfloat16')
+    assert 'Precision of training: bfloat16 (' in result.out + result.err
     assert used.auto_scale_lr.enable
     assert 'nan' not in result.out
 

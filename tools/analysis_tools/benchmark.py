@@ -55,6 +55,9 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE.json',
         help='results; a table .md and a picture .png beside it; default for a preset work_dirs/benchmarks/NAME.json',
     )
+    parser.add_argument(
+        '--compare', nargs=2, type=Path, metavar=('BEFORE.json', 'AFTER.json'), help='two results, measuring nothing'
+    )
     return parser.parse_args()
 
 
@@ -74,6 +77,11 @@ def preset_path(name: str) -> Path:
 def main() -> None:
     """Measure, print, write."""
     args = parse_args()
+    if args.compare:
+        from mmsparseswin.analysis.benchmark_comparison import compare, read_result
+
+        print(compare(*map(read_result, args.compare)))
+        return
     path = preset_path(args.preset) if args.preset else None
     from mmsparseswin.analysis import benchmark_report, benchmark_runs
 

@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', help='weights; random ones without')
     parser.add_argument('--test', action='store_true', help='prediction and evaluation instead of training')
     parser.add_argument('--batches', type=int, default=8, help='how many, the first of which does not count')
-    parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 where there is no GPU')
+    cli.add_amp_option(parser)
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     return parser.parse_args()
 
@@ -43,9 +43,8 @@ def main() -> None:
     run_config.set_launcher(cfg, 'none')
     if args.checkpoint:
         check_checkpoint_file(args.checkpoint)
-    run_config.set_amp(cfg, args.amp)
-    if args.amp:
-        cfg.test_cfg.fp16 = True
+    run_config.set_precision(cfg, args.amp)
+    run_config.set_test_precision(cfg, args.amp)
     run_config.set_dataloaders(cfg)
     run_config.check_data(cfg, ('test',) if args.test else ('train',))
     with tempfile.TemporaryDirectory() as work_dir:

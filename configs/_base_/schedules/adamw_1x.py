@@ -1,4 +1,4 @@
-# 12 epochs of AdamW at batch 16, bfloat16. Norms and position tables do not decay.
+# 12 epochs of AdamW at batch 16. Norms and position tables do not decay.
 max_epochs = 12
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
 val_cfg = dict(type='ValLoop')
@@ -9,11 +9,11 @@ param_scheduler = [
     dict(type='MultiStepLR', begin=0, end=max_epochs, by_epoch=True, milestones=[8, 11], gamma=0.1),
 ]
 
-# bfloat16 has float32's range: no loss scaling, and no overflow of Swin's activations as in float16.
+# bfloat16 where the device has it, else float32; 'bfloat16' and 'float32' say so themselves. bfloat16 has float32's
+# range: no loss scaling, and no overflow of Swin's activations as in float16.
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    dtype='bfloat16',
-    loss_scale=1.0,
+    type='mmsparseswin.PrecisionOptimWrapper',
+    precision='auto',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(
         custom_keys={

@@ -1,5 +1,5 @@
-# Swin's 300 epochs on ImageNet-1k: AdamW 1e-3 at batch 1024, 20 epochs from 1e-6 upwards, then a cosine to 1e-5, in
-# bfloat16. Vectors (biases, norms, scales) and position tables do not decay.
+# Swin's 300 epochs on ImageNet-1k: AdamW 1e-3 at batch 1024, 20 epochs from 1e-6 upwards, then a cosine to 1e-5.
+# Vectors (biases, norms, scales) and position tables do not decay.
 _base_ = 'mmpretrain::_base_/schedules/imagenet_bs1024_adamw_swin.py'
 
 max_epochs = 300
@@ -17,4 +17,4 @@ param_scheduler = [
         convert_to_iter_based=True,  # a new learning rate every step, not every epoch
     ),
 ]
-optim_wrapper = dict(type='AmpOptimWrapper', dtype='bfloat16', loss_scale=1.0, clip_grad=dict(max_norm=5.0))
+optim_wrapper = dict(type='mmsparseswin.PrecisionOptimWrapper', precision='auto', clip_grad=dict(max_norm=5.0))

@@ -1,4 +1,4 @@
-# Ours for SparseSwin from Swin's weights: 100 epochs of AdamW 1e-4 at batch 128 in bfloat16, 5 epochs of warm-up, a
+# Ours for SparseSwin from Swin's weights: 100 epochs of AdamW 1e-4 at batch 128, 5 epochs of warm-up, a
 # cosine to 1e-6, averaged weights, training mode throughout. Vectors and position tables do not decay.
 _base_ = '../classification_runtime.py'
 
@@ -20,9 +20,8 @@ param_scheduler = [
     ),
 ]
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    dtype='bfloat16',
-    loss_scale=1.0,
+    type='mmsparseswin.PrecisionOptimWrapper',
+    precision='auto',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
