@@ -33,6 +33,15 @@ _LINES = (
     # Deprecations inside mmengine's and mmdet's own code.
     r'"FileClient" will be deprecated in future',
     r'"HardDiskBackend" is the alias of "LocalBackend"',
+    # mmdet has no registry of this kind, and mmengine's own does.
+    r'Failed to search registry with scope "mm\w+" in the "function" registry tree',
+    # A training without a schedule has none to save.
+    r'`save_param_scheduler` is True but `self\.param_schedulers` is None',
+    # tools/train.py says once, in plain words, that there is nothing to resume.
+    r'Did not find last_checkpoint to be resumed\.$',
+    r'Auto resumed from the latest checkpoint None\.$',
+    # The file that the command line named.
+    r'Loads checkpoint by local backend from path: ',
     # The run's name, repeated after every epoch.
     r'Exp name: \S+$',
 )
@@ -40,6 +49,12 @@ _LINES = (
 _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     # mmdet's FCNMaskHead copies a mask with new_tensor.
     (r'To copy construct from a tensor, it is recommended to use sourceTensor', UserWarning),
+    # mmengine chooses one thread for each process, and launch.py has set the number before.
+    (r'Setting (OMP|MKL)_NUM_THREADS environment variable for each process', UserWarning),
+    # Boxes and masks at the edge of a picture are drawn as far as it reaches.
+    (r'Warning: The (bbox|polygon) is out of bounds', UserWarning),
+    # An inferencer draws without a folder; tools/predict.py writes the pictures itself.
+    (r"Failed to add <class 'mmengine\.visualization\.vis_backend\.\w+'>", UserWarning),
 )
 # "11/25 02:12:22 - mmengine - INFO - ", the level perhaps in colour
 _PREFIX = re.compile(r'\d\d/\d\d \d\d:\d\d:\d\d - \S+ - \S+ - ')

@@ -80,6 +80,8 @@ def main() -> None:
     resume = bool(cfg.get('resume'))
     if resume and not cfg.get('load_from'):
         cfg.load_from = checkpoint_to_resume(cfg.work_dir)
+        if cfg.load_from is None and cli.rank() == 0:
+            print(f'nothing to resume in {cfg.work_dir}: the training starts from the beginning')
     if cfg.get('load_from'):
         check_checkpoint_file(cfg.load_from)
     run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=resume, resume=resume))
