@@ -158,7 +158,7 @@ def modulated_deform_conv_backward(
     size = grad_output.shape[-2:]
     offset, mask = _in_size(offset, size), _in_size(mask, size)
     grads = _backward(grad_output, input, weight, offset, mask, geometry, group, deformable_group)
-    targets = (grad_input, grad_weight, _in_size(grad_offset, size), _in_size(grad_mask, size))
+    targets: tuple[Tensor, ...] = (grad_input, grad_weight, _in_size(grad_offset, size), _in_size(grad_mask, size))
     if with_bias:
         targets += (grad_bias,)
     for target, grad in zip(targets, grads, strict=False):

@@ -49,7 +49,6 @@ FAMILIES = {
     'Mask Scoring R-CNN': 'ms_rcnn/ms-rcnn_r50_fpn_1x_coco.py',
     'CARAFE': 'carafe/mask-rcnn_r50_fpn-carafe_1x_coco.py',
     'DetectoRS': 'detectors/detectors_cascade-rcnn_r50_1x_coco.py',
-    'TridentNet': 'tridentnet/tridentnet_r50-caffe_1x_coco.py',
     'PISA': 'pisa/faster-rcnn_r50_fpn_pisa_1x_coco.py',
     'SABL': 'sabl/sabl-faster-rcnn_r50_fpn_1x_coco.py',
     'GRoIE': 'groie/mask-rcnn_r50_fpn_groie_1x_coco.py',
@@ -108,6 +107,8 @@ _SMALLER = dict(
     pretrained=None, batch_augments=None, score_thr=0.0, filter_thr=0.0, max_per_img=20, nms_pre=100, num_proposals=20
 )
 
+_CLIP = dict(max_norm=1, norm_type=math.inf)
+
 
 class Outcome(NamedTuple):
     """What a family did: its loss, its predicted instances or segments, or the error of an operator that it lacks."""
@@ -128,8 +129,8 @@ def try_family(family: str) -> Outcome:
     model.init_weights()
     data = _pictures(model, family)
     before = [p.detach().clone() for p in model.parameters()]
-    # Untrained weights have gradients of any size.
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01), clip_grad=dict(max_norm=1))
+    # Untrained weights have gradients of any size, with squares beyond float32.
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4), clip_grad=_CLIP)
     model.train()
     try:
         log = model.train_step(data, optimizer)
