@@ -22,6 +22,7 @@ from rich.progress import Progress
 
 from mmsparseswin import cli, run_config
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import Job, batches, find_images
 from mmsparseswin.malloc import keep_freed_memory
@@ -39,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
     parser.add_argument('--no-pictures', action='store_true', help='write the JSON file only')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    cli.add_trust_option(parser)
     return parser.parse_args()
 
 
@@ -134,8 +136,9 @@ def main() -> None:
     keep_freed_memory()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
-    check_checkpoint_file(args.checkpoint)
+    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     jobs = find_images(args.images)
     out = Path(args.out_dir)
     run_config.set_work_dir(cfg, str(out), args.config)

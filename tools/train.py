@@ -23,6 +23,7 @@ import argparse
 
 from mmsparseswin import cli, run_config
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
+from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -55,6 +56,7 @@ def main() -> None:
     """Train."""
     args = parse_args()
     keep_freed_memory()
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)
@@ -79,8 +81,9 @@ def main() -> None:
     if resume and not cfg.get('load_from'):
         cfg.load_from = checkpoint_to_resume(cfg.work_dir)
     if cfg.get('load_from'):
-        check_checkpoint_file(cfg.load_from)
-    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=resume, resume=resume))
+        check_checkpoint_file(cfg.load_from, args.trust_checkpoint)
+    guard = dict(strict=resume, resume=resume, trust=args.trust_checkpoint)
+    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', **guard))
     run_config.check_data(cfg, ('train', 'val'))
     run_config.build_runner(cfg).train()
 

@@ -15,6 +15,7 @@ from mmengine.runner import CheckpointLoader
 from mmsparseswin import cli, run_config
 from mmsparseswin.analysis.job_profile import profile_test, profile_training
 from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -28,6 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batches', type=int, default=8, help='how many, the first of which does not count')
     parser.add_argument('--amp', action='store_true', help='mixed precision; bfloat16 where there is no GPU')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    cli.add_trust_option(parser)
     return parser.parse_args()
 
 
@@ -37,10 +39,11 @@ def main() -> None:
     if args.batches < 2:
         raise InputError(f'--batches {args.batches}: must be at least 2, the first does not count')
     keep_freed_memory()
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_launcher(cfg, 'none')
     if args.checkpoint:
-        check_checkpoint_file(args.checkpoint)
+        check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     run_config.set_amp(cfg, args.amp)
     if args.amp:
         cfg.test_cfg.fp16 = True
