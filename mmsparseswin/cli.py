@@ -23,6 +23,7 @@ _KNOWN: tuple[tuple[type[Exception], str], ...] = (
     (AssertionError, 'does not matches the length of'),  # mmdet's NumClassCheckHook
     (ValueError, 'should be either all None or not None'),  # mmengine's Runner: half a val or test loop
     (RuntimeError, r'should not be None when calling (train|val|test) method'),
+    (AssertionError, 'is not in the pretrained model'),  # init_cfg with another prefix
     (RuntimeError, 'Current CUDA Device does not support bfloat16'),
 )
 _BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)

@@ -1,6 +1,7 @@
 """Check the zip archive that torch.save writes: whole, not compressed, every member as its checksum says."""
 
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from mmsparseswin.errors import InputError
@@ -9,8 +10,11 @@ _CHUNK = 2**20
 _LOCAL_HEADER = 30  # bytes in front of a member's name
 
 
-def check_members(path: Path) -> None:
+def check_members(path: Path) -> Counter[int]:
     """Check the table of contents: torch maps members into memory as they lie in the file.
+
+    Returns:
+        the sizes of the members, each of which holds the numbers of one or more tensors or something smaller.
 
     Raises:
         InputError: cut off, no torch file, or members that are compressed, encrypted, doubled or overlapping.
@@ -32,6 +36,7 @@ def check_members(path: Path) -> None:
         )
         if overlap or len({member.filename for member in members}) < len(members):
             raise InputError(f'{path} is a zip archive with doubled or overlapping parts, not what torch.save writes')
+        return Counter(member.file_size for member in members)
 
 
 def check_sums(path: Path) -> None:

@@ -21,7 +21,9 @@ _LEFT_OUT = (torch.storage.TypedStorage, torch.UntypedStorage, torch.layout)
 _SHOWN = 3
 
 
-def clean(content: Any, where: str, file_size: int, copy: bool, device: Any = 'cpu') -> tuple[Any, int]:
+def clean(
+    content: Any, where: str, file_size: int, copy: bool, device: Any = 'cpu', sizes: Counter[int] | None = None
+) -> tuple[Any, int]:
     """Return `content` as plain data, and how many objects were left out because they are none.
 
     Args:
@@ -30,12 +32,17 @@ def clean(content: Any, where: str, file_size: int, copy: bool, device: Any = 'c
         file_size: its bytes; tensors of much more are refused.
         copy: give tensors their own memory, for files that are mapped and may be written while the tensors are in use.
         device: where copied tensors go.
+        sizes: bytes of the members of a mapped file. torch compares none with what it takes from it for a tensor, which
+            may be the start of the next member.
 
     Raises:
         InputError: nested in itself or too deep, keys that are no words or numbers, or tensors that are not plain.
     """
     cleaner = _Cleaner(where, file_size, copy, device)
     result, _ = cleaner.clean(content, '', 0)
+    if sizes is not None and cleaner.sizes() - sizes:
+        odd = ', '.join(str(size) for size in list(cleaner.sizes() - sizes)[:_SHOWN])
+        raise InputError(f'{where} is corrupt: it has no part of the {odd} bytes that tensors need; download it again')
     return result, cleaner.left_out
 
 
@@ -47,6 +54,9 @@ class _Cleaner:
         self._done: dict[int, tuple[Any, int]] = {}  # id -> copy, items in it
         self._open: set[int] = set()
         self._storages: dict[tuple[int, int], torch.UntypedStorage] = {}
+
+    def sizes(self) -> Counter[int]:
+        return Counter(size for _, size in self._storages if size)
 
     def clean(self, value: Any, name: str, depth: int) -> tuple[Any, int]:
         if type(value) in _PLAIN or isinstance(value, np.generic):

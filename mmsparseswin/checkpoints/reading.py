@@ -83,15 +83,16 @@ def read_file(path: Path, copy: bool, device: Any = 'cpu') -> tuple[Any, list[st
         raise InputError(f'{path} is not a checkpoint: it starts with {start[:16]!r}; download it again')
     zipped = start.startswith(b'PK')
     notes: list[str] = []
+    sizes = None
     try:
         with bounded(path):
             if zipped:
-                check_members(path)
+                sizes = check_members(path)
                 check_sums(path)
             content = _read_torch(path, zipped, notes)
     except (MemoryError, OSError) as error:
         raise _unreadable(path, _first_line(error)) from error
-    content, left_out = clean(content, str(path), path.stat().st_size, copy and zipped, device)
+    content, left_out = clean(content, str(path), path.stat().st_size, copy and zipped, device, sizes)
     if content is None and left_out:
         raise InputError(f'{path} holds a pickled object instead of a dict of tensors; save model.state_dict()')
     return content, notes

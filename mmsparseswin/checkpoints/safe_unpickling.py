@@ -40,7 +40,8 @@ _ODD_TENSORS = {
 }
 # Classes and helpers that harmless objects call when they are rebuilt. They are not called here either.
 _HARMLESS_CALL = re.compile(
-    r'(numpy|mmengine|mmcv|yacs|addict|omegaconf|datetime|pathlib|collections|argparse)\..+'
+    r'numpy\._?core\.(multiarray|numeric|records)\..+|(datetime|pathlib|collections|argparse)\..+'
+    r'|(mmengine|mmcv|yacs|addict|omegaconf)\.(.+\.)?[A-Z]\w*'
     r'|builtins\.(bool|bytes|dict|float|frozenset|int|list|object|range|slice|str|tuple)|copyreg\._reconstructor'
 )
 # Objects of these modules are rebuilt with a tuple for a state; all others with a dict, or as a dict.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.fileio import get_file_backend
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
@@ -61,6 +62,8 @@ def read_training_file(path: Path, map_location: Any = None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f'{path} holds a {type(content).__name__} instead of a dict; save model.state_dict()')
     check_weights(content.get('state_dict', content), str(path), mixed='state_dict' not in content)
+    if not any(_has_tensors(value) for value in [content, *content.values()]):
+        raise InputError(f'{path} holds no weights, only {list(content)[:10]}; save model.state_dict()')
     if content.get('ema_state_dict') is not None:
         check_weights(content['ema_state_dict'], f'{path}, ema_state_dict')
     if 'meta' in content:
@@ -68,6 +71,10 @@ def read_training_file(path: Path, map_location: Any = None) -> dict[str, Any]:
         if 'config' in content['meta']:
             content['meta'][CONFIG_TEXT] = content['meta'].pop('config')
     return content
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(item, torch.Tensor) for item in value.values())
 
 
 def _check_meta(meta: Any, path: Path) -> None:
