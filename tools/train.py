@@ -82,6 +82,7 @@ def main() -> None:
         cfg.load_from = checkpoint_to_resume(cfg.work_dir)
     if cfg.get('load_from'):
         check_checkpoint_file(cfg.load_from, args.trust_checkpoint)
+    run_config.set_checkpoint_hook(cfg)
     guard = dict(strict=resume, resume=resume, trust=args.trust_checkpoint)
     run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', **guard))
     run_config.check_data(cfg, ('train', 'val'))

@@ -3,6 +3,7 @@
 from mmsparseswin.engine.attention_penalty import AttentionPenalty, AttentionPenaltyHook
 from mmsparseswin.engine.bfloat16 import Bfloat16OptimWrapper
 from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
+from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
 from mmsparseswin.engine.published_habits import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
@@ -17,6 +18,7 @@ __all__ = [
     'ClipEachTensorHook',
     'ConfusionMatrix',
     'EvalModeHook',
+    'SafeCheckpointHook',
     'StopAfterHook',
     'WarmUpRestartLR',
 ]

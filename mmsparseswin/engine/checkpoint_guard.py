@@ -11,10 +11,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import nn
 
-from mmsparseswin.checkpoints.archive import check_members
+from mmsparseswin.checkpoints.archive import check_members, check_sums
 from mmsparseswin.checkpoints.fetching import first_bytes
 from mmsparseswin.engine.resume_check import check_training_state
 from mmsparseswin.engine.safe_reader import install_safe_reader
@@ -162,27 +162,35 @@ def check_checkpoint_file(path: str, trust: bool = False) -> None:
 
 
 def checkpoint_to_resume(work_dir: str) -> str | None:
-    """The checkpoint that the last run in `work_dir` saved, or None if there was none.
+    """Return the checkpoint that the last run in `work_dir` saved, or None if there was none.
+
+    If `last_checkpoint` names none that is whole, which a kill leaves behind, the newest whole one is taken and named.
 
     Raises:
-        InputError: it is gone or broken; names another one of the folder that is whole.
+        InputError: there are checkpoints, but none of them is whole.
     """
-    path = find_latest_checkpoint(work_dir)
-    if path is None:
+    pointer = Path(work_dir) / 'last_checkpoint'
+    named = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
+    problem = _problem(named) if named else 'it is missing or empty'
+    if problem is None:
+        return named
+    saved = [path for path in Path(work_dir).glob('*.pth') if re.fullmatch(r'(epoch|iter)_\d+\.pth', path.name)]
+    saved.sort(key=os.path.getmtime, reverse=True)
+    if not saved and not named:
         return None
+    newest = next((str(path) for path in saved if _problem(str(path)) is None), None)
+    if newest is None:
+        raise InputError(f'{pointer} names no whole checkpoint ({problem}); start again without --resume')
+    print_log(f'{pointer}: {problem}; going on from the newest whole one, {newest}', logger='current', level=30)
+    return newest
+
+
+def _problem(path: str) -> str | None:
+    """Return why the file is no whole checkpoint, checksums included, or None."""
     try:
         check_checkpoint_file(path)
+        if first_bytes(Path(path)).startswith(b'PK'):
+            check_sums(Path(path))
     except InputError as error:
-        others = sorted(Path(work_dir).glob('*.pth'), key=os.path.getmtime, reverse=True)
-        other = next((str(other) for other in others if _is_whole(str(other))), None)
-        remedy = f'go on from an older one: --resume {other}' if other else 'start again without --resume'
-        raise InputError(f'{error}, named by {work_dir}/last_checkpoint; {remedy}') from None
-    return path
-
-
-def _is_whole(path: str) -> bool:
-    try:
-        check_checkpoint_file(path)
-    except InputError:
-        return False
-    return True
+        return str(error)
+    return None
