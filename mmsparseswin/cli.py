@@ -22,6 +22,7 @@ _KNOWN: tuple[tuple[type[Exception], str], ...] = (
     (AssertionError, 'does not matches the length of'),  # mmdet's NumClassCheckHook
     (ValueError, 'should be either all None or not None'),  # mmengine's Runner: half a val or test loop
     (RuntimeError, r'should not be None when calling (train|val|test) method'),
+    (AssertionError, 'is not in the pretrained model'),  # init_cfg with another prefix
     (RuntimeError, 'Current CUDA Device does not support bfloat16'),
 )
 _BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
@@ -86,6 +87,8 @@ def user_message(error: Exception) -> str | None:
         return f'{text}: the config gives an option that this class does not take, or lacks one'
     if any(frame.filename.endswith('torch/serialization.py') and 'load' in frame.name for frame in frames):
         return f'the checkpoint is corrupt or was not written by torch.save: {text}'
+    if any(frame.name == 'resume' and 'mmengine/runner/' in frame.filename for frame in frames):
+        return f'the checkpoint cannot be resumed by this config: {type(error).__name__}: {text}'
     if type(error).__name__ == 'OutOfMemoryError':
         return f'out of GPU memory: lower train_dataloader.batch_size, use --amp or model.backbone.with_cp=True. {text}'
     return None
@@ -124,6 +127,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Options that training and testing share."""
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and results; default work_dirs/<config name>')
     add_amp_option(parser)
+    add_trust_option(parser)
     parser.add_argument('--no-pin-memory', action='store_true', help='no pinned memory in the data loaders')
     parser.add_argument(
         '--cfg-options',
@@ -142,6 +146,16 @@ def add_amp_option(parser: argparse.ArgumentParser) -> None:
         '--amp',
         action=argparse.BooleanOptionalAction,
         help='mixed precision (bfloat16 where there is no GPU), or float32; default: as the config says',
+    )
+
+
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """The way around the safe reader of checkpoints."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help="read the checkpoint by Python's pickle, which runs any code in it with your rights. Without this option "
+        'it is read as data: weights, numbers and words; files that hold code, damage or NaN are refused',
     )
 
 

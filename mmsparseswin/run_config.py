@@ -223,6 +223,14 @@ def add_hook(cfg: Config, hook: dict[str, Any]) -> None:
     cfg.custom_hooks = [*others, hook]
 
 
+def set_checkpoint_hook(cfg: Config) -> None:
+    """Save checkpoints whole or not at all, where the config saves them as mmengine does."""
+    hooks = cfg.setdefault('default_hooks', ConfigDict())
+    saving = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook', interval=1))
+    if saving is not None and saving.get('type') == 'CheckpointHook':
+        saving.type = 'mmsparseswin.SafeCheckpointHook'
+
+
 def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
     """Look at the data sets of a detector before anything starts, once per run."""
     if cfg.get('default_scope') == 'mmdet' and rank() == 0:

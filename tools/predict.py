@@ -39,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     cli.add_amp_option(parser)
     parser.add_argument('--no-pictures', action='store_true', help='write the JSON file only')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    cli.add_trust_option(parser)
     return parser.parse_args()
 
 
@@ -141,11 +142,13 @@ def main() -> None:
 
     from mmsparseswin import run_config
     from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.image_files import batches, find_images
 
     keep_freed_memory()
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
-    check_checkpoint_file(args.checkpoint)
+    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     jobs = find_images(args.images)
     out = Path(args.out_dir)
     run_config.set_work_dir(cfg, str(out), args.config)

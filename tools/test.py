@@ -49,10 +49,12 @@ def main() -> None:
         raise InputError(f'--interval {args.interval}: must be at least 1')
     from mmsparseswin import evaluation_config, run_config  # torch comes after the command line: --help answers at once
     from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file
+    from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
-    check_checkpoint_file(args.checkpoint)
+    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)
     run_config.set_dataloaders(cfg, not args.no_pin_memory)
@@ -65,7 +67,7 @@ def main() -> None:
     if args.out and args.out_item != 'metrics':
         evaluation_config.add_dump(cfg, args.out)
     json_files = evaluation_config.set_coco_json(cfg)
-    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=True))
+    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=True, trust=args.trust_checkpoint))
     run_config.check_data(cfg, ('test',))
 
     runner = run_config.build_runner(cfg)

@@ -55,8 +55,10 @@ def main() -> None:
     args = parse_args()
     from mmsparseswin import run_config  # torch comes after the command line: --help answers at once
     from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
+    from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)
@@ -83,8 +85,10 @@ def main() -> None:
         if cfg.load_from is None and cli.rank() == 0:
             print(f'nothing to resume in {cfg.work_dir}: the training starts from the beginning')
     if cfg.get('load_from'):
-        check_checkpoint_file(cfg.load_from)
-    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=resume, resume=resume))
+        check_checkpoint_file(cfg.load_from, args.trust_checkpoint)
+    run_config.set_checkpoint_hook(cfg)
+    guard = dict(strict=resume, resume=resume, trust=args.trust_checkpoint)
+    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', **guard))
     run_config.check_data(cfg, ('train', 'val'))
     run_config.build_runner(cfg).train()
 

@@ -24,6 +24,7 @@ from mmsparseswin.analysis.benchmark_report import environment
 from mmsparseswin.detection import ssd_grid_report as report
 from mmsparseswin.detection.shapes import draw_dataset
 from mmsparseswin.detection.ssd_grid_report import BACKBONES, NECKS, Cell
+from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
 from mmsparseswin.locations import folder
 
@@ -156,6 +157,7 @@ def measure(jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, train, time, report."""
+    install_safe_reader()
     if min(args.seeds, args.jobs) < 1:
         raise InputError('--seeds and --jobs must be 1 or more')
     if args.page:

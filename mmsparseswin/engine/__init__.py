@@ -2,6 +2,7 @@
 
 from mmsparseswin.engine.attention_penalty import AttentionPenalty, AttentionPenaltyHook
 from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
+from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
@@ -17,6 +18,7 @@ __all__ = [
     'ConfusionMatrix',
     'EvalModeHook',
     'PrecisionOptimWrapper',
+    'SafeCheckpointHook',
     'StopAfterHook',
     'WarmUpRestartLR',
 ]

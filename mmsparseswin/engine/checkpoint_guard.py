@@ -2,7 +2,6 @@
 
 import os
 import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,13 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import nn
 
+from mmsparseswin.checkpoints.archive import check_members, check_sums
+from mmsparseswin.checkpoints.fetching import first_bytes
+from mmsparseswin.engine.resume_check import check_training_state
+from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
 from mmsparseswin.registry import HOOKS
 
@@ -53,7 +56,7 @@ def load_with_report(model: nn.Module, state: Mapping[str, torch.Tensor]) -> Loa
         for name in mismatched:
             state.pop(name, None)
         if not mismatched:
-            raise
+            raise InputError(f'the weights cannot be loaded: {str(error).splitlines()[-1].strip()}') from error
         keys = model.load_state_dict(state, strict=False)
     wanted = _names(model)
     missing = [name for name in keys.missing_keys if name in wanted and name not in mismatched]
@@ -106,13 +109,20 @@ class CheckpointGuardHook(Hook):
             fine-tune) a head with other classes may differ, but something must match, and something of the backbone if
             the checkpoint has one.
         resume: the checkpoint must hold the state of a training run, too.
+        trust: leave mmengine's own loading, which runs code that a checkpoint may hold.
     """
 
     priority = 'VERY_LOW'  # after EMAHook has put the averaged weights in place
 
-    def __init__(self, strict: bool = False, resume: bool = False) -> None:
+    def __init__(self, strict: bool = False, resume: bool = False, trust: bool = False) -> None:
         self.strict = strict
         self.resume = resume
+        self.trust = trust
+
+    def before_run(self, runner: Runner) -> None:
+        """Read checkpoints safely from now on, those of ``init_cfg`` among them."""
+        if not self.trust:
+            install_safe_reader()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check `checkpoint`, which the runner is about to load.
@@ -120,19 +130,16 @@ class CheckpointGuardHook(Hook):
         Raises:
             InputError: it holds no weights, those of another architecture, or no training state to resume.
         """
-        if self.resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
-            raise InputError(
-                'the checkpoint holds weights but no training state, so there is nothing to resume; '
-                'start from its weights with --cfg-options load_from=FILE'
-            )
+        if self.resume:
+            check_training_state(checkpoint, runner)
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         print_log(f'Checkpoint: {load_or_refuse(model, checkpoint, self.strict)}', logger='current')
 
 
-def check_checkpoint_file(path: str) -> None:
-    """See that `path` can be a file of torch.save before a model is built for it.
+def check_checkpoint_file(path: str, trust: bool = False) -> None:
+    """See that `path` can be a file of torch.save before a model is built for it; if `trust`, only that it is there.
 
     Raises:
         InputError: no such file, cut off, or another kind of file.
@@ -144,43 +151,46 @@ def check_checkpoint_file(path: str) -> None:
         raise InputError(f'no checkpoint at {path}')
     if path.endswith('.safetensors'):
         raise InputError(f'{path}: convert it to a .pth file first (tools/model_converters/convert.py)')
-    with open(path, 'rb') as file:
-        head = file.read(4)
-    # torch.save writes a zip archive, whose table of contents comes last in the file; before torch 1.6, a pickle.
-    if head == b'PK\x03\x04':
-        try:
-            with zipfile.ZipFile(path) as archive:
-                is_torch = any(name.endswith('data.pkl') for name in archive.namelist())
-        except zipfile.BadZipFile:
-            raise InputError(f'checkpoint {path} is cut off or corrupt: copy or download it again') from None
-        if not is_torch:
-            raise InputError(f'{path} is a zip archive, not a checkpoint')
-    elif head[:1] != b'\x80':
+    start = first_bytes(Path(path))
+    if trust:
+        return
+    # torch.save writes a zip archive; before torch 1.6, a pickle.
+    if start.startswith(b'PK\x03\x04'):
+        check_members(Path(path))
+    elif not start.startswith(b'\x80'):
         raise InputError(f'{path} is not a checkpoint (a file of torch.save)')
 
 
 def checkpoint_to_resume(work_dir: str) -> str | None:
-    """The checkpoint that the last run in `work_dir` saved, or None if there was none.
+    """Return the checkpoint that the last run in `work_dir` saved, or None if there was none.
+
+    If `last_checkpoint` names none that is whole, which a kill leaves behind, the newest whole one is taken and named.
 
     Raises:
-        InputError: it is gone or broken; names another one of the folder that is whole.
+        InputError: there are checkpoints, but none of them is whole.
     """
-    path = find_latest_checkpoint(work_dir)
-    if path is None:
+    pointer = Path(work_dir) / 'last_checkpoint'
+    named = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
+    problem = _problem(named) if named else 'it is missing or empty'
+    if problem is None:
+        return named
+    saved = [path for path in Path(work_dir).glob('*.pth') if re.fullmatch(r'(epoch|iter)_\d+\.pth', path.name)]
+    saved.sort(key=os.path.getmtime, reverse=True)
+    if not saved and not named:
         return None
+    newest = next((str(path) for path in saved if _problem(str(path)) is None), None)
+    if newest is None:
+        raise InputError(f'{pointer} names no whole checkpoint ({problem}); start again without --resume')
+    print_log(f'{pointer}: {problem}; going on from the newest whole one, {newest}', logger='current', level=30)
+    return newest
+
+
+def _problem(path: str) -> str | None:
+    """Return why the file is no whole checkpoint, checksums included, or None."""
     try:
         check_checkpoint_file(path)
+        if first_bytes(Path(path)).startswith(b'PK'):
+            check_sums(Path(path))
     except InputError as error:
-        others = sorted(Path(work_dir).glob('*.pth'), key=os.path.getmtime, reverse=True)
-        other = next((str(other) for other in others if _is_whole(str(other))), None)
-        remedy = f'go on from an older one: --resume {other}' if other else 'start again without --resume'
-        raise InputError(f'{error}, named by {work_dir}/last_checkpoint; {remedy}') from None
-    return path
-
-
-def _is_whole(path: str) -> bool:
-    try:
-        check_checkpoint_file(path)
-    except InputError:
-        return False
-    return True
+        return str(error)
+    return None

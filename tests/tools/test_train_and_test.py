@@ -26,13 +26,29 @@ def test_resume_goes_on_where_the_last_run_stopped(tools, detector, tmp_path):
     assert 'Epoch(val)' not in result.out
 
 
-def test_an_older_checkpoint_is_named_where_the_last_one_is_broken(tools, detector, tmp_path):
+@pytest.mark.parametrize('kind', ['cut', 'empty pointer', 'no pointer'])
+def test_the_newest_whole_checkpoint_is_taken_where_the_last_one_is_broken(tools, detector, tmp_path, kind):
     shutil.copytree(detector.folder / 'run', tmp_path / 'run')
+    pointer = tmp_path / 'run' / 'last_checkpoint'
     (tmp_path / 'run' / 'epoch_2.pth').write_bytes(detector.checkpoint.read_bytes()[:5000])  # killed while saving
-    (tmp_path / 'run' / 'last_checkpoint').write_text(str(tmp_path / 'run' / 'epoch_2.pth'))
+    pointer.write_text(str(tmp_path / 'run' / 'epoch_2.pth') if kind == 'cut' else '')
+    if kind == 'no pointer':
+        pointer.unlink()
+    options = ['--no-validate', '--cfg-options', 'train_cfg.max_epochs=2']
+    result = tools.run('train.py', detector.config, '--work-dir', 'run', '--resume', *options, cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert 'going on from the newest whole one, run/epoch_1.pth' in result.out + result.err
+    assert 'resumed epoch: 1' in result.out
+    assert pointer.read_text().endswith('run/epoch_2.pth')
+
+
+def test_no_whole_checkpoint_is_an_error(tools, detector, tmp_path):
+    shutil.copytree(detector.folder / 'run', tmp_path / 'run')
+    (tmp_path / 'run' / 'epoch_1.pth').write_bytes(b'PK\x03\x04')
+    (tmp_path / 'run' / 'last_checkpoint').write_text('run/epoch_1.pth')
     result = tools.run('train.py', detector.config, '--work-dir', 'run', '--resume', cwd=tmp_path)
     assert result.code == 2
-    assert result.errors[0].endswith('--resume run/epoch_1.pth')
+    assert 'names no whole checkpoint' in result.errors[0]
 
 
 def test_amp_on_a_cpu_trains_in_bfloat16_with_finite_losses(tools, detector, tmp_path):

@@ -28,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
     parser.add_argument('--no-pictures', action='store_true', help='write the features only')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    cli.add_trust_option(parser)
     return parser.parse_args()
 
 
@@ -42,12 +43,14 @@ def main() -> None:
     from mmsparseswin import run_config
     from mmsparseswin.analysis.features import features_of
     from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.image_files import batches, find_images
 
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     if cfg.get('default_scope') != 'mmpretrain':
         raise InputError(f'{args.config} is no classifier (default_scope is not mmpretrain)')
-    check_checkpoint_file(args.checkpoint)
+    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     jobs = find_images(args.images)
     out = Path(args.out_dir)
     run_config.set_work_dir(cfg, str(out), args.config)

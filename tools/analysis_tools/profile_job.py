@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batches', type=int, default=8, help='how many, the first of which does not count')
     cli.add_amp_option(parser)
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    cli.add_trust_option(parser)
     return parser.parse_args()
 
 
@@ -37,12 +38,14 @@ def main() -> None:
     from mmsparseswin import run_config
     from mmsparseswin.analysis.job_profile import profile_test, profile_training
     from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
+    install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_launcher(cfg, 'none')
     if args.checkpoint:
-        check_checkpoint_file(args.checkpoint)
+        check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     run_config.set_precision(cfg, args.amp)
     run_config.set_test_precision(cfg, args.amp)
     run_config.set_dataloaders(cfg)

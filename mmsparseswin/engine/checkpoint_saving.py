@@ -1,0 +1,80 @@
+"""Save checkpoints so that a kill at any moment loses none: whole files only, the old one deleted last."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmsparseswin.registry import HOOKS
+
+
+class AtomicLocalBackend(LocalBackend):
+    """mmengine's local files, written beside their place and moved into it once they are on the disk."""
+
+    def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
+        """Write bytes to `filepath`, whole or not at all."""
+        write_atomically(Path(filepath), obj)
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to a temporary file in the folder of `path`, which it then replaces; missing folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+    try:
+        with open(partial, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, which deletes the oldest checkpoint only after the new one is whole.
+
+    Checkpoints and ``last_checkpoint`` are written beside their place and moved into it. All options are mmengine's.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Choose the folder, and let mmengine write local files at once and whole."""
+        register_backend('local', AtomicLocalBackend, force=True, prefixes='')
+        super().before_train(runner)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        old = None
+        if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                old = self.keep_ckpt_ids.popleft()
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if not is_main_process():
+            return
+        write_atomically(Path(runner.work_dir) / 'last_checkpoint', str(self.last_ckpt).encode())
+        if old is not None:
+            self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
+    def _delete(self, path: str) -> None:
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):  # as deepspeed saves it
+            self.file_backend.rmtree(path)

@@ -1,0 +1,69 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mmengine.fileio import LocalBackend, get_file_backend, register_backend
+from mmengine.logging import MessageHub
+
+from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook, write_atomically
+
+
+class DiskFullError(OSError):
+    pass
+
+
+class FakeRunner:
+    """Saves by writing a word, or fails in the middle."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self.work_dir, self.fails = str(work_dir), False
+        self.message_hub = MessageHub.get_instance(f'saving {work_dir}')
+        self.logger = SimpleNamespace(info=lambda *_: None)
+
+    def save_checkpoint(self, folder, name, *_, **__):
+        if self.fails:
+            raise DiskFullError
+        get_file_backend(folder).put(b'weights', f'{folder}/{name}')
+
+
+@pytest.fixture
+def hook(tmp_path):
+    runner = FakeRunner(tmp_path)
+    hook = SafeCheckpointHook(interval=1, max_keep_ckpts=1)
+    hook.before_train(runner)
+    yield hook, runner
+    register_backend('local', LocalBackend, force=True, prefixes='')
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_old_checkpoint_goes_when_the_new_one_is_whole(hook, tmp_path):
+    hook, runner = hook
+    hook._save_checkpoint_with_step(runner, 1, {})
+    runner.fails = True
+    with pytest.raises(DiskFullError):
+        hook._save_checkpoint_with_step(runner, 2, {})
+    assert names(tmp_path) == ['epoch_1.pth', 'last_checkpoint']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
+    runner.fails = False
+    hook._save_checkpoint_with_step(runner, 3, {})
+    hook._save_checkpoint_with_step(runner, 3, {})  # again, with a new best score
+    assert 'epoch_3.pth' in names(tmp_path)
+    assert runner.message_hub.get_info('keep_ckpt_ids') == [3]
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / 'new' / 'w.pth'
+    write_atomically(path, b'old')
+
+    def full(_):
+        raise DiskFullError
+
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(DiskFullError):
+        write_atomically(path, b'new')
+    assert path.read_bytes() == b'old'
+    assert names(path.parent) == ['w.pth']
