@@ -33,7 +33,7 @@ def _child(parent: Registry, locations: list[str]) -> Registry:
 
 MODELS = _child(root.MODELS, ['mmsparseswin.backbones', 'mmsparseswin.engine', *_detection])
 TASK_UTILS = _child(root.TASK_UTILS, _detection)
-TRANSFORMS = _child(root.TRANSFORMS, _detection)
+TRANSFORMS = _child(root.TRANSFORMS, ['mmsparseswin.engine', *_detection])
 METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_detection])
 DATASETS = _child(root.DATASETS, _classification)
 HOOKS = _child(root.HOOKS, ['mmsparseswin.engine'])

@@ -2,7 +2,6 @@
 
 from mmsparseswin.detection import (
     float32,
-    loading,
     merged_swin,
     metrics,
     necks,
@@ -15,7 +14,6 @@ from mmsparseswin.detection import (
 
 __all__ = [
     'float32',
-    'loading',
     'merged_swin',
     'metrics',
     'necks',

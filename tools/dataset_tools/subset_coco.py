@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from mmsparseswin.cli import run_tool
-from mmsparseswin.detection.dataset_check import read_coco
+from mmsparseswin.detection.data_check.reading import read_coco
 from mmsparseswin.errors import InputError
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument('--empty', action='store_true', help='take images without objects too')
     args = parser.parse_args()
 
-    images, annotations, categories = read_coco(args.source, 'source')
+    images, annotations, categories = read_coco(args.source, 'source').values()
     seen = {a['image_id'] for a in annotations}
     chosen = [i for i in sorted(images, key=lambda image: image['id']) if args.empty or i['id'] in seen][: args.images]
     if len(chosen) < args.images:

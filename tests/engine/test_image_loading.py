@@ -6,8 +6,9 @@ from mmcv.transforms import LoadImageFromFile as Mmcv
 from mmdet.registry import TRANSFORMS
 from PIL import Image
 
-from mmsparseswin.detection.loading import LoadImageFromFile, find_damage
+from mmsparseswin.engine.loading import LoadImageFromFile
 from mmsparseswin.errors import InputError
+from mmsparseswin.image_headers import find_damage
 
 
 def encode(kind: str) -> bytes:
