@@ -54,10 +54,10 @@ def read_header(source: object) -> Header | None:
     """Read the header of a picture, a path or binary file; None if it has none that Pillow knows."""
     try:
         with _without_bomb_guard(), Image.open(source) as image:  # type: ignore[arg-type]
-            turned = image.getexif().get(_ORIENTATION, 1)
             # Pillow opens 16-bit colour as 8-bit RGB; how a tile is stored tells (RGB;16B). A BMP's BGR;16 is a pixel.
             stored = str(image.tile[0]) if image.tile and image.format != 'BMP' else ''
             deep = image.mode.startswith(('I', 'F')) or ';16' in stored or ';32' in stored
+            turned = image.getexif().get(_ORIENTATION, 1)  # last: of a PNG it reads the whole file
             return Header(image.size, turned if turned in range(1, 9) else 1, deep)
     except Exception:  # one kind per decoder, as above; the loader names the damage
         return None

@@ -14,8 +14,7 @@ from mmsparseswin.detection.data_check.schema import Annotation, CocoFile
 from mmsparseswin.errors import few
 
 _WHOLE_NUMBER = re.compile(r'0|-?[1-9]\d{0,17}')
-_LARGEST = 2**62  # numpy and C++ keep ids in 64 bits
-_LARGEST_ANNOTATION = 2**53  # exact in the doubles of faster-coco-eval
+_LARGEST = 2**53  # faster-coco-eval keeps ids as doubles
 
 
 def check_ids(coco: CocoFile, findings: Findings) -> None:
@@ -56,7 +55,9 @@ def _number(records: list, section: str, findings: Findings) -> dict[Any, int]:
             changed += 1
     if changed:
         how = 'are read as the numbers they mean' if fits else f'are numbered 1 to {len(keys)} in the order of the file'
-        findings.repaired(f'{changed} ids of {section} are no whole numbers and {how}; predictions keep the original')
+        findings.repaired(
+            f'{changed} ids of {section} are no whole numbers up to 2^53 and {how}; predictions keep the original'
+        )
     return final
 
 
@@ -79,7 +80,7 @@ def _refer(annotations: list[Annotation], field: str, final: dict, complaint: st
 
 def _number_annotations(annotations: list[Annotation], findings: Findings) -> None:
     ids = [ann.id for ann in annotations]
-    wrong = [value for value in ids if type(value) is not int or not 1 <= value <= _LARGEST_ANNOTATION]
+    wrong = [value for value in ids if type(value) is not int or not 1 <= value <= _LARGEST]
     shared = {value for value, count in Counter(ids).items() if count > 1}
     if shared:
         same = Counter((a.id, a.image_id, a.category_id, *a.bbox) for a in annotations if a.id in shared)
