@@ -233,7 +233,7 @@ def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
     Repaired copies of annotation files go into the folder ``data_check`` of the work dir. Each process of a distributed
     run checks by itself, but only the first one looks at pictures and speaks.
     """
-    use_our_loader(cfg)
+    use_our_loader(cfg._cfg_dict)
     repair_dir = os.path.join(cfg.work_dir, 'data_check') if cfg.get('work_dir') else None
     if cfg.get('default_scope') == 'mmdet':
         from mmsparseswin.detection.dataset_check import check_config  # only detectors need mmdet

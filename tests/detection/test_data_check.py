@@ -7,6 +7,7 @@ import coco_fuzzer
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from PIL import Image
 from pycocotools import mask as pycoco
 
@@ -18,7 +19,10 @@ from mmsparseswin.errors import InputError
 
 @pytest.fixture(scope='module')
 def judge(tmp_path_factory):
-    return coco_fuzzer.Judge(tmp_path_factory.mktemp('coco'))
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    yield coco_fuzzer.Judge(tmp_path_factory.mktemp('coco'))
+    logger.setLevel(level)
 
 
 def outcome(judge, change, seed: int = 0) -> coco_fuzzer.Outcome:
@@ -110,6 +114,7 @@ REFUSED = {
     'area null': (first(area=None), 'entry 100: area'),
     'area NaN': (first(area=float('nan')), 'areas of annotations 100'),
     'negative width': (first(bbox=[50, 50, -20, 20]), 'negative width or height; a box is [x, y, width, height]'),
+    'box of infinity': (first(bbox=[5, 5, float('inf'), 5]), 'NaN or numbers beyond 1e7'),
     'box outside': (first(bbox=[500, 5, 20, 20]), 'boxes of annotations 100 lie outside their picture'),
     'no segmentation': (lambda c: [a.pop('segmentation') for a in c['annotations']], 'with_mask=False'),
     'one empty list': (first(segmentation=[]), 'annotations 100 have no segmentation'),

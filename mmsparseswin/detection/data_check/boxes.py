@@ -11,6 +11,7 @@ from mmsparseswin.detection.data_check.schema import CocoFile
 from mmsparseswin.errors import few
 
 _LARGEST_PICTURE = 2**31  # pixels; pycocotools counts them in 32 bits
+_FARTHEST = 1e7  # pixels
 _SLACK = 1.0  # pixels by which COCO's own boxes overshoot, by rounding
 
 
@@ -96,13 +97,15 @@ def check_objects(
 def _check_boxes(boxes: np.ndarray, sizes: np.ndarray, ids: np.ndarray, findings: Findings) -> None:
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     with np.errstate(invalid='ignore'):
-        broken = ~np.isfinite(boxes).all(1)
+        broken = ~(np.abs(boxes) <= _FARTHEST).all(1)  # not >, so that NaN counts
         negative = ~broken & (boxes[:, 2:] < 0).any(1)
         outside = ~broken & ~negative & ((low >= sizes) | (high <= 0)).any(1) & (boxes[:, 2:] > 0).all(1)
         beyond = ~broken & ~negative & ~outside & ((low < -_SLACK) | (high > sizes + _SLACK)).any(1)
         tiny = ~broken & ~negative & (boxes[:, 2:] < 1).any(1)
     if broken.any():
-        findings.refuse(f'the boxes of annotations {few(ids[broken])} hold NaN or infinity; correct or leave them out')
+        findings.refuse(
+            f'the boxes of annotations {few(ids[broken])} hold NaN or numbers beyond 1e7; correct or leave them out'
+        )
     if negative.any():
         findings.refuse(
             f'the boxes of annotations {few(ids[negative])} have a negative width or height; a box is [x, y, width, '

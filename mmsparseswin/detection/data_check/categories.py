@@ -66,7 +66,7 @@ def _strip_names(coco: CocoFile, classes: tuple[str, ...], findings: Findings) -
         bare = category.name.strip().removeprefix('\ufeff')
         if bare != category.name and category.name not in classes and bare in classes and bare not in names:
             findings.change('categories', index, name=bare)
-            findings.repaired(f'the name {category.name!r} of category {category.id} is read as {bare!r}')
+            findings.repaired(f'the name {category.name[:80]!r} of category {category.id} is read as {bare!r}')
             category.name = bare
 
 
