@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mmsparseswin.detection.loading import find_damage
 from mmsparseswin.errors import InputError
+from mmsparseswin.image_headers import find_damage, read_header
 
 _EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
 
@@ -48,6 +48,8 @@ def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
         if damage := find_damage(job.path.read_bytes()):
             print(f'skipped corrupt image {job.path}: {damage}', file=sys.stderr)
             continue
+        if (header := read_header(job.path)) and header.deep:
+            print(f'{job.path} has 16 bits or more a channel: read as 8 bits by dropping the low ones', file=sys.stderr)
         if batch and (len(batch) == size or batch[0].name.parent != job.name.parent):
             yield batch
             batch = []

@@ -64,7 +64,7 @@ MODELS = _child(
     ],
 )
 TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd_priors'))
-TRANSFORMS = _child(root.TRANSFORMS, _wing('mmdet', 'detection', 'loading', 'ssd_augmentation'))
+TRANSFORMS = _child(root.TRANSFORMS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'ssd_augmentation')])
 METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'metrics')])
 DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100'))
 HOOKS = _child(root.HOOKS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook')])

@@ -232,11 +232,36 @@ def set_checkpoint_hook(cfg: Config) -> None:
 
 
 def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
-    """Look at the data sets of a detector before anything starts, once per run."""
-    if cfg.get('default_scope') == 'mmdet' and rank() == 0:
+    """Look at the data before anything starts: refuse what cannot work, repair what is certain, log what is odd.
+
+    Repaired copies of annotation files go into the folder ``data_check`` of the work dir. Each process of a distributed
+    run checks by itself, but only the first one looks at pictures and speaks.
+    """
+    use_our_loader(cfg._cfg_dict)
+    repair_dir = os.path.join(cfg.work_dir, 'data_check') if cfg.get('work_dir') else None
+    if cfg.get('default_scope') == 'mmdet':
         from mmsparseswin.detection.dataset_check import check_config  # only detectors need mmdet
 
-        check_config(cfg, splits)
+        checked = check_config(cfg, splits, repair_dir=repair_dir, look_at_pictures=rank() == 0)
+        notes = [note for one in checked for note in one.notes]
+    else:
+        from mmsparseswin.classification.folder_check import check_classifier  # only classifiers need mmpretrain
+
+        notes = check_classifier(cfg, splits, repair_dir)
+    if notes:
+        add_hook(cfg, dict(type='mmsparseswin.DataNotesHook', notes=list(dict.fromkeys(notes))))
+
+
+def use_our_loader(node: Any) -> None:
+    """Put our LoadImageFromFile, which names damaged pictures, in the place of mmcv's in all pipelines of a config."""
+    if isinstance(node, dict):
+        if node.get('type') in ('LoadImageFromFile', 'mmcv.LoadImageFromFile') and 'file_client_args' not in node:
+            node['type'] = 'mmsparseswin.LoadImageFromFile'
+        for value in list(node.values()):
+            use_our_loader(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            use_our_loader(value)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -18,6 +18,14 @@ def shapes(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True, scope='session')
+def own_cache(tmp_path_factory):
+    """Verdicts about annotation files are remembered in the user's cache: not those of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_scope_of_another_test():
     """mmengine's default scope is global: a test that sets it must not decide what the next one builds."""

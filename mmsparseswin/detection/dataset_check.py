@@ -1,48 +1,76 @@
-"""Finds what is wrong with a COCO data set before a training starts rather than hours into it, or never."""
+"""Finds what is wrong with the COCO data sets of a config before a training starts rather than hours into it, or never.
+
+What is certain is repaired: in a copy of the annotation file, which the data set and its metric then read. Everything
+else is refused in one line.
+"""
 
 import inspect
-import json
 import os
-import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 
-from mmsparseswin.errors import InputError
+from mmsparseswin.data_files import missing_files
+from mmsparseswin.detection.data_check.check import Verdict, check_file, repaired_path
+from mmsparseswin.detection.data_check.pictures import check_sizes
+from mmsparseswin.detection.data_check.schema import RECORDS
+from mmsparseswin.errors import InputError, few
 
-_NEEDED = {
-    'images': ('id', 'file_name', 'height', 'width'),
-    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
-    'categories': ('id', 'name'),
-}
+_UNSCORED = ('images', 'categories')  # COCO publishes its test images without annotations
+_OUR_METRIC = 'mmsparseswin.CocoMetric'
 
 
-class CocoFile(NamedTuple):
-    """A COCO annotation file of a config, checked."""
+@dataclass
+class CheckedSet:
+    """A COCO data set of a config, checked."""
 
     option: str  # where the config names it, for instance train_dataloader.dataset
-    path: str
-    images: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
-    categories: list[dict[str, Any]]
-    classes: tuple[str, ...]  # the classes that the detector learns
+    classes: tuple[str, ...]  # the names that the detector learns, by label
+    verdict: Verdict
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def check_config(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) -> list[CocoFile]:
-    """Check the COCO data sets of the data loaders ``<split>_dataloader`` and the model's numbers of classes.
-
-    Data sets of other types are passed over. Boxes beyond their image are only warned about: mmdet clips or drops them.
+def check_config(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test'), **options: Any) -> list[CheckedSet]:
+    """Check the data sets of `cfg` by :func:`inspect_config`.
 
     Raises:
         InputError: one line that names the option or file to mend.
     """
-    seen: dict[tuple, CocoFile] = {}
+    checked = inspect_config(cfg, splits, **options)
+    errors = list(dict.fromkeys(error for one in checked for error in one.errors))
+    if errors:
+        more = f' ({len(errors) - 1} more: tools/misc/check_dataset.py lists all)' if len(errors) > 1 else ''
+        raise InputError(errors[0] + more)
+    return checked
+
+
+def inspect_config(
+    cfg: Config,
+    splits: Sequence[str] = ('train', 'val', 'test'),
+    repair_dir: str | None = None,
+    look_at_pictures: bool = True,
+) -> list[CheckedSet]:
+    """Check the COCO data sets of the data loaders ``<split>_dataloader`` and the model's numbers of classes.
+
+    Data sets of other types are passed over.
+
+    Args:
+        cfg: the config. Data sets and metrics whose file was repaired are pointed to the copy.
+        splits: the data loaders to check.
+        repair_dir: folder for repaired copies; without one nothing is written and `cfg` stays as it is.
+        look_at_pictures: read the headers of pictures, too.
+
+    Raises:
+        InputError: a file is missing or unreadable, or a number of classes is wrong.
+    """
+    checked: list[CheckedSet] = []
+    pictures_seen: dict[tuple, tuple[list[str], list[str]]] = {}
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         leaves = list(_leaves(loader.dataset, f'{split}_dataloader.dataset')) if loader else []
@@ -50,18 +78,23 @@ def check_config(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')) 
             kind = _dataset_class(dataset, cfg)
             if kind is None:
                 continue
-            key = tuple(str(dataset.get(name)) for name in ('data_root', 'ann_file', 'data_prefix', 'metainfo'))
-            if key not in seen:
-                seen[key] = _check_dataset(dataset, option, kind)
-            if split != 'train' and len(leaves) == 1:
-                check_evaluator(cfg.get(f'{split}_evaluator'), f'{split}_evaluator', seen[key])
-    for coco in seen.values():
-        check_num_classes(cfg.get('model', {}), coco)
-    return list(seen.values())
+            evaluator = cfg.get(f'{split}_evaluator') if split != 'train' and len(leaves) == 1 else None
+            one = _check_dataset(dataset, option, kind, _metrics(evaluator), repair_dir)
+            if not one.errors and look_at_pictures:
+                folder = _folder(dataset)
+                key = (one.verdict.key, folder)
+                if key not in pictures_seen:
+                    pictures_seen[key] = check_sizes(one.verdict.pictures, folder, one.verdict.path)
+                one.errors += pictures_seen[key][0]
+                one.notes += pictures_seen[key][1]
+            checked.append(one)
+    for one in checked:
+        check_num_classes(cfg.get('model', {}), one)
+    return checked
 
 
 def _leaves(dataset: Any, option: str) -> Iterator[tuple[str, Any]]:
-    """The data sets inside RepeatDataset, ConcatDataset, ClassBalancedDataset, MultiImageMixDataset and their like."""
+    """Yield the data sets inside RepeatDataset, ConcatDataset, ClassBalancedDataset, MultiImageMixDataset and so on."""
     if isinstance(dataset, (list, tuple)):
         for index, part in enumerate(dataset):
             yield from _leaves(part, f'{option}.{index}')
@@ -85,7 +118,21 @@ def _dataset_class(dataset: dict[str, Any], cfg: Config) -> type[CocoDataset] | 
     return kind if is_plain and not dataset.get('backend_args') else None
 
 
-def _check_dataset(dataset: dict[str, Any], option: str, kind: type[CocoDataset]) -> CocoFile:
+def _folder(dataset: dict[str, Any]) -> str:
+    return os.path.join(dataset.get('data_root') or '', (dataset.get('data_prefix') or {}).get('img', ''))
+
+
+def _metrics(evaluator: Any) -> list[Any]:
+    """Return the metric dicts of an evaluator that name an annotation file."""
+    if isinstance(evaluator, dict) and 'metrics' in evaluator:
+        evaluator = evaluator['metrics']
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
+    return [one for one in metrics if isinstance(one.get('ann_file'), str) and not one.get('backend_args')]
+
+
+def _check_dataset(
+    dataset: dict[str, Any], option: str, kind: type[CocoDataset], metrics: list[Any], repair_dir: str | None
+) -> CheckedSet:
     root = dataset.get('data_root') or ''
     if root and not os.path.isdir(root):
         raise InputError(
@@ -93,150 +140,136 @@ def _check_dataset(dataset: dict[str, Any], option: str, kind: type[CocoDataset]
             f'or name its place with --cfg-options data_root=DIR'
         )
     path = os.path.join(root, dataset['ann_file'])
-    content = read_coco(path, option)
-    coco = CocoFile(option, path, *content, classes=_classes(dataset, option, kind))
-    _check_categories(coco)
-    _check_references(coco)
-    folder = os.path.join(root, (dataset.get('data_prefix') or {}).get('img', ''))
-    _check_images(coco, folder)
-    return coco
-
-
-def read_coco(path: str, option: str) -> tuple[list, list, list]:
-    """Images, annotations and categories of a COCO file, each record with the keys that mmdet reads.
-
-    Raises:
-        InputError: no such file, not JSON, or a key is missing.
-    """
-    if not os.path.isfile(path):
-        raise InputError(f'{option}: no annotation file {path}; name it with --cfg-options {option}.ann_file=FILE')
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except ValueError as error:
-        raise InputError(f'annotation file {path} is not JSON: {error}') from None
-    if not isinstance(content, dict):
-        raise InputError(f'annotation file {path} holds a {type(content).__name__}, not the dict of a COCO file')
-    if option.startswith('test_dataloader'):
-        content.setdefault('annotations', [])  # COCO publishes its test images without
-    for section, keys in _NEEDED.items():
-        if not isinstance(content.get(section), list):
-            raise InputError(f'annotation file {path} has no list {section!r}; a COCO file has {", ".join(_NEEDED)}')
-        for record in content[section]:
-            lacking = [key for key in keys if key not in record]
-            if lacking:
-                name = record.get('id', record)
-                raise InputError(f'annotation file {path}: {section} entry {name} has no {" and no ".join(lacking)}')
-        twice = [number for number, count in Counter(record['id'] for record in content[section]).items() if count > 1]
-        if twice:
-            raise InputError(f'annotation file {path}: {section} share the ids {_few(twice)}; ids must be unique')
-    if not content['images']:
-        raise InputError(f'annotation file {path} lists no images')
-    return content['images'], content['annotations'], content['categories']
+    classes = _classes(dataset, option, kind)
+    masks = _asks_for_masks(dataset.get('pipeline')) or any('segm' in str(metric.get('metric')) for metric in metrics)
+    sections = _UNSCORED if option.startswith('test_dataloader') else tuple(RECORDS)
+    verdict = check_file(path, option, classes, masks, sections, repair_dir)
+    one = CheckedSet(option, classes, verdict, list(verdict.errors), list(verdict.notes))
+    if one.errors:
+        return one
+    names = [name for name, *_ in verdict.pictures]
+    if missing := missing_files(names, _folder(dataset)):
+        one.errors.append(
+            f'{option}: {len(missing)} of the {len(names)} images of {path} are not in {_folder(dataset) or "."}: '
+            f'{few(missing)}; see {option}.data_prefix.img'
+        )
+    if option.startswith('train_dataloader') and not dataset.get('test_mode'):
+        _check_training(one, dataset.get('filter_cfg') or {})
+    else:
+        _check_scoring(one)
+    for metric in metrics:
+        _check_metric(metric, option.replace('dataloader.dataset', 'evaluator'), one, masks, repair_dir)
+    if verdict.rewrite and repair_dir is not None and not one.errors:
+        dataset['ann_file'] = repaired_path(verdict, repair_dir)
+    return one
 
 
 def _classes(dataset: dict[str, Any], option: str, kind: type[CocoDataset]) -> tuple[str, ...]:
-    classes = (dataset.get('metainfo') or {}).get('classes', kind.METAINFO['classes'])
+    metainfo = dataset.get('metainfo') or {}
+    classes = metainfo.get('classes', kind.METAINFO['classes'])
     if isinstance(classes, str):
-        if os.path.isfile(classes):  # mmengine reads a list of names from a file
-            return tuple(Path(classes).read_text().split('\n'))
-        raise InputError(
-            f'{option}.metainfo.classes is the string {classes!r}, which is read letter by letter; '
-            f'write the tuple ({classes!r},)'
-        )
+        if not os.path.isfile(classes):
+            raise InputError(
+                f'{option}.metainfo.classes is the string {classes!r}, which is read letter by letter; '
+                f'write the tuple ({classes!r},)'
+            )
+        # mmengine reads a list of names from a file, but keeps a byte order mark and a last empty line.
+        with open(classes, encoding='utf-8-sig') as file:
+            classes = metainfo['classes'] = tuple(name for line in file if (name := line.strip()))
     return tuple(classes)
 
 
-def _check_categories(coco: CocoFile) -> None:
-    names = [category['name'] for category in coco.categories]
-    absent = [name for name in coco.classes if name not in names]
-    if absent:
-        raise InputError(
-            f'{coco.option}: the classes {_few(absent)} are not among the categories {_few(names)} of {coco.path}; set '
-            f'{coco.option}.metainfo.classes and the num_classes of the heads (without metainfo mmdet expects '
-            'the 80 classes of COCO)'
+def _asks_for_masks(pipeline: Any) -> bool:
+    if isinstance(pipeline, dict):
+        return bool(pipeline.get('with_mask')) or any(map(_asks_for_masks, pipeline.values()))
+    return isinstance(pipeline, (list, tuple)) and any(map(_asks_for_masks, pipeline))
+
+
+def _check_training(one: CheckedSet, filter_cfg: dict[str, Any]) -> None:
+    """See that mmdet's filters leave pictures and objects to learn from."""
+    path, pictures = one.verdict.path, one.verdict.pictures
+    min_size, drop_empty = filter_cfg.get('min_size', 0), filter_cfg.get('filter_empty_gt', False)
+    small = [name for name, width, height in pictures if min(width, height) < min_size]
+    empty = one.verdict.has_object.count(False) if drop_empty else 0
+    left = [
+        name
+        for (name, width, height), full in zip(pictures, one.verdict.has_object, strict=True)
+        if min(width, height) >= min_size and (full or not drop_empty)
+    ]
+    if not left:
+        one.errors.append(
+            f'{one.option}: filter_cfg leaves none of the {len(pictures)} images of {path}: {len(small)} are smaller '
+            f'than min_size={min_size}, {empty} have no object of a class; lower {one.option}.filter_cfg.min_size or '
+            'set filter_empty_gt=False'
         )
-
-
-def _check_references(coco: CocoFile) -> None:
-    images = {image['id']: image for image in coco.images}
-    categories = {category['id'] for category in coco.categories}
-    orphans = [ann['id'] for ann in coco.annotations if ann['image_id'] not in images]
-    if orphans:
-        raise InputError(f'annotation file {coco.path}: annotations {_few(orphans)} are for images it does not list')
-    strays = [ann['id'] for ann in coco.annotations if ann['category_id'] not in categories]
-    if strays:
-        raise InputError(f'annotation file {coco.path}: annotations {_few(strays)} have categories it does not list')
-    misfit = [ann['id'] for ann in coco.annotations if len(ann['bbox']) != 4]
-    if misfit:
-        raise InputError(f'annotation file {coco.path}: the boxes of annotations {_few(misfit)} are not [x, y, w, h]')
-    outside = [ann['id'] for ann in coco.annotations if _is_outside(ann['bbox'], images[ann['image_id']])]
-    if outside:
-        warnings.warn(f'{coco.path}: boxes of annotations {_few(outside)} reach beyond their image', stacklevel=2)
-
-
-def _is_outside(box: Sequence[float], image: dict[str, Any]) -> bool:
-    x, y, w, h = box
-    slack = 1.0  # COCO's own boxes overshoot by rounding
-    return min(x, y) < -slack or x + w > image['width'] + slack or y + h > image['height'] + slack
-
-
-def _check_images(coco: CocoFile, folder: str) -> None:
-    names = [image['file_name'] for image in coco.images]
-    # One listing per folder: asking for 118,000 files one by one takes minutes on a network disk.
-    listing = {part: _list(os.path.join(folder, part)) for part in {os.path.dirname(name) for name in names}}
-    missing = [name for name in names if os.path.basename(name) not in listing[os.path.dirname(name)]]
-    if missing:
-        raise InputError(
-            f'{coco.option}: {len(missing)} of the {len(names)} images of {coco.path} are not in {folder or "."}: '
-            f'{_few(missing)}; see {coco.option}.data_prefix.img'
+    elif small:
+        one.notes.append(f'{one.option}: filter_cfg leaves out {few(small)}, smaller than min_size={min_size}')
+    objects = one.verdict.objects
+    if not any(counts.left for counts in objects.values()):
+        total, crowd, tiny, ignored = (
+            sum(getattr(counts, name) for counts in objects.values()) for name in ('total', 'crowd', 'tiny', 'ignored')
         )
+        one.errors.append(
+            f'{one.option}: {path} has no object to learn: of {total} objects of the classes {crowd} are crowds, '
+            f'{tiny} narrower than a pixel, {ignored} flagged ignore; correct these fields'
+        )
+    elif unlearnt := [name for name, counts in objects.items() if not counts.left]:
+        one.notes.append(f'{one.option}: {path} has no object to learn of the classes {few(unlearnt)}')
 
 
-def _list(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder or '.') as entries:
-            return {entry.name for entry in entries}
-    except OSError:
-        return set()
+def _check_scoring(one: CheckedSet) -> None:
+    objects = one.verdict.objects
+    if unscored := [name for name, counts in objects.items() if counts.crowd and counts.crowd == counts.total]:
+        one.notes.append(f'{one.option}: all objects of the classes {few(unscored)} are crowds, which are not scored')
+    if not any(counts.total for counts in objects.values()):
+        one.notes.append(f'{one.option}: {one.verdict.path} has no objects to find; a score means nothing (-1)')
 
 
-def check_evaluator(evaluator: Any, option: str, coco: CocoFile) -> None:
-    """See that the annotation file of a metric is that of the data set, or at least lists its images.
+def _check_metric(metric: Any, option: str, one: CheckedSet, masks: bool, repair_dir: str | None) -> None:
+    """See that a metric reads the file of its data set, or one that lists its images, and give it the repaired view.
 
     Raises:
-        InputError: it does not exist or is of other images, which mmdet would tell after the whole evaluation.
+        InputError: its file is missing or of other images, which mmdet would tell after the whole evaluation.
     """
-    for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
-        path = metric.get('ann_file')
-        if not isinstance(path, str) or metric.get('backend_args'):
-            continue
-        if not os.path.isfile(path):
-            raise InputError(f'{option}: no annotation file {path}; name it with --cfg-options {option}.ann_file=FILE')
-        if not os.path.samefile(path, coco.path):
-            strangers = {image['id'] for image in coco.images} - {image['id'] for image in read_coco(path, option)[0]}
-            if strangers:
-                raise InputError(
-                    f'{option}.ann_file={path} does not list the images {_few(strangers)} of {coco.path}; '
-                    f'name the same file in both'
-                )
+    path, verdict = metric['ann_file'], one.verdict
+    if repair_dir is not None and os.path.dirname(path) == os.path.abspath(repair_dir):
+        return  # of the val and test metric one dict: repaired before
+    if not os.path.isfile(path):
+        raise InputError(f'{option}: no annotation file {path}; name it with --cfg-options {option}.ann_file=FILE')
+    if not os.path.samefile(path, verdict.path):
+        verdict = check_file(path, option, one.classes, masks, _UNSCORED, repair_dir)
+        one.errors += verdict.errors
+        one.notes += verdict.notes
+        strangers = set(one.verdict.ids) - set(verdict.ids)
+        if not verdict.errors and (strangers or verdict.renumbered or one.verdict.renumbered):
+            why = (
+                f'does not list the images {few(strangers)}'
+                if strangers
+                else 'numbers images by ids that are no numbers'
+            )
+            one.errors.append(f'{option}.ann_file={path} {why} of {one.verdict.path}; name the same file in both')
+    if verdict.rewrite and repair_dir is not None and not one.errors:
+        metric['ann_file'] = repaired_path(verdict, repair_dir)
+        if verdict.renumbered and metric.get('type') in ('CocoMetric', 'FasterCocoMetric'):
+            metric['type'] = _OUR_METRIC  # writes predictions with the original ids
 
 
-def check_num_classes(model: Any, coco: CocoFile) -> None:
-    """Compare every `num_classes` inside the config `model` with the classes of `coco`.
+def check_num_classes(model: Any, one: CheckedSet) -> None:
+    """Compare every `num_classes` inside the config `model` with the classes of the data set.
 
     Raises:
         InputError: they differ.
     """
     for path, number in _find(model, 'model'):
-        if number != len(coco.classes):
+        if number != len(one.classes):
             raise InputError(
-                f'{path}={number}, but {coco.option} has {len(coco.classes)} classes ({_few(coco.classes)}); '
+                f'{path}={number}, but {one.option} has {len(one.classes)} classes ({few(one.classes)}); '
                 'set one to fit the other'
             )
 
 
 def _find(node: Any, path: str) -> Iterator[tuple[str, int]]:
-    """Every `num_classes` of the heads: a backbone's or preprocessor's own one is no concern of the detector."""
+    """Yield every `num_classes` of the heads: a backbone's or preprocessor's own one is no concern of the detector."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == 'num_classes' and isinstance(value, int):
@@ -248,8 +281,3 @@ def _find(node: Any, path: str) -> Iterator[tuple[str, int]]:
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
             yield from _find(value, f'{path}.{index}')
-
-
-def _few(items: Iterable[Any]) -> str:
-    items = list(items)
-    return ', '.join(map(str, items[:5])) + (f', ... ({len(items)} in all)' if len(items) > 5 else '')

@@ -5,6 +5,8 @@ from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
 from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
+from mmsparseswin.engine.data_notes import DataNotesHook
+from mmsparseswin.engine.loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_habits import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
 from mmsparseswin.engine.stop_after import StopAfterHook
@@ -16,7 +18,9 @@ __all__ = [
     'ClassifierPicturesHook',
     'ClipEachTensorHook',
     'ConfusionMatrix',
+    'DataNotesHook',
     'EvalModeHook',
+    'LoadImageFromFile',
     'PrecisionOptimWrapper',
     'SafeCheckpointHook',
     'StopAfterHook',

@@ -96,8 +96,8 @@ def test_without_metainfo_the_80_classes_of_coco_are_expected(root):
 
 def test_a_box_beyond_the_image_only_warns(root):
     write(root, annotations=[{**BOX, 'bbox': [35, 2, 10, 10]}])
-    with pytest.warns(UserWarning, match='boxes of annotations 1 reach beyond'):
-        check(leaf(root))
+    (one,) = check(leaf(root))
+    assert any('boxes of annotations 1 reach beyond' in note for note in one.notes)
 
 
 def test_every_head_is_compared_but_not_the_rpn_or_the_backbone(root):

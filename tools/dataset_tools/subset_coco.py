@@ -19,9 +19,9 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=16, help='how many images, in the order of their ids (16)')
     parser.add_argument('--empty', action='store_true', help='take images without objects too')
     args = parser.parse_args()
-    from mmsparseswin.detection.dataset_check import read_coco  # mmdet comes after the command line
+    from mmsparseswin.detection.data_check.reading import read_coco  # libraries come after the command line
 
-    images, annotations, categories = read_coco(args.source, 'source')
+    images, annotations, categories = read_coco(args.source, 'source').values()
     seen = {a['image_id'] for a in annotations}
     chosen = [i for i in sorted(images, key=lambda image: image['id']) if args.empty or i['id'] in seen][: args.images]
     if len(chosen) < args.images:

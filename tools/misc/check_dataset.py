@@ -1,29 +1,36 @@
 """Check the COCO data sets of a config, as tools/train.py does before it starts, and count what is in them.
 
-python tools/misc/check_dataset.py CONFIG [--cfg-options data_root=DIR]
+python tools/misc/check_dataset.py CONFIG [--cfg-options data_root=DIR] [--write-repaired DIR]
+
+All errors, repairs and remarks are listed. The table counts the objects of each class: crowds, those flagged `ignore`
+and those narrower than a pixel are not learnt.
 """
 
 import argparse
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 
 if TYPE_CHECKING:
-    from mmsparseswin.detection.dataset_check import CocoFile
+    from mmsparseswin.detection.dataset_check import CheckedSet
 
 
-def summary(coco: 'CocoFile') -> str:
-    """Lines of counts: images, boxes, crowds, and boxes of each class."""
-    categories = {category['id']: category['name'] for category in coco.categories}
-    boxes = Counter(categories[ann['category_id']] for ann in coco.annotations)
-    empty = len({image['id'] for image in coco.images} - {ann['image_id'] for ann in coco.annotations})
-    crowds = sum(bool(ann.get('iscrowd')) for ann in coco.annotations)
-    head = f'{len(coco.images)} images, {empty} of them empty; {len(coco.annotations)} boxes, {crowds} of them crowds'
-    width = max(map(len, coco.classes))
-    rows = [f'  {name:{width}}  {boxes[name]:8}' for name in sorted(coco.classes, key=lambda name: -boxes[name])]
-    return '\n'.join([f'{coco.option}: {coco.path}', f'  {head}', *rows])
+def summary(one: 'CheckedSet') -> str:
+    """Return lines of counts: images, objects of each class and how many of them are left to learn."""
+    objects, pictures = one.verdict.objects, one.verdict.pictures
+    total = sum(counts.total for counts in objects.values())
+    crowds = sum(counts.crowd for counts in objects.values())
+    empty = one.verdict.has_object.count(False)
+    width = max(map(len, [*objects, 'class']))
+    rows = [
+        f'  {name:{width}}  {c.total:8}  {c.crowd:8}  {c.ignored:8}  {c.tiny:8}  {c.left:8}'
+        for name, c in sorted(objects.items(), key=lambda item: -item[1].total)
+    ]
+    columns = f'  {"class":{width}}  {"boxes":>8}  {"crowds":>8}  {"ignored":>8}  {"tiny":>8}  {"to learn":>8}'
+    return '\n'.join(
+        [f'  {len(pictures)} images, {empty} of them empty; {total} boxes, {crowds} of them crowds', columns, *rows]
+    )
 
 
 def main() -> None:
@@ -31,15 +38,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet config')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    parser.add_argument('--write-repaired', metavar='DIR', help='folder for repaired copies of annotation files')
     args = parser.parse_args()
     from mmsparseswin import run_config  # torch comes after the command line: --help answers at once
-    from mmsparseswin.detection.dataset_check import check_config
+    from mmsparseswin.detection.dataset_check import inspect_config
 
-    checked = check_config(run_config.load_config(args.config, args.cfg_options))
+    cfg = run_config.load_config(args.config, args.cfg_options)
+    checked = inspect_config(cfg, repair_dir=args.write_repaired)
     if not checked:
         raise InputError(f'{args.config} has no COCO data set to check')
-    for coco in checked:
-        print(summary(coco))
+    said: set[str] = set()
+    for one in checked:
+        print(f'{one.option}: {one.verdict.path}')
+        for kind, lines in (('wrong', one.errors), ('note', one.notes)):
+            for line in lines:
+                if line not in said:
+                    print(f'  {kind}: {line}')
+                said.add(line)
+        if one.verdict.objects:
+            print(summary(one))
+    errors = list(dict.fromkeys(error for one in checked for error in one.errors))
+    if errors:
+        raise InputError(f'{len(errors)} findings must be mended first; the first: {errors[0]}')
 
 
 if __name__ == '__main__':

@@ -1,44 +1,30 @@
-"""Reading pictures that may be damaged, and saying which and how.
+"""Reading pictures that may be damaged or of another size than their annotations say, and saying which and how.
 
 Of half a JPEG OpenCV's imdecode makes nothing, without a reason, and its imread a picture with a grey lower half.
 """
 
-import io
 import warnings
 
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile as BaseLoadImageFromFile
 from mmengine import fileio
-from PIL import Image
 
 from mmsparseswin.errors import InputError
+from mmsparseswin.image_headers import find_damage, size_mismatch
 from mmsparseswin.registry import TRANSFORMS
 
-# Signature and end mark. A JPEG's mark cannot occur inside its data, where every 0xff is followed by 0x00.
-_END_MARKS = ((b'\xff\xd8', b'\xff\xd9'), (b'\x89PNG', b'IEND'))
-_TAIL = 512  # how many of the last bytes to search: some cameras write zeros behind the mark
-
-
-def find_damage(data: bytes) -> str | None:
-    """What is wrong with the bytes of a picture file, or None. Decodes only what no cheaper look can clear."""
-    if not data:
-        return 'the file is empty'
-    if any(data.startswith(signature) and mark in data[-_TAIL:] for signature, mark in _END_MARKS):
-        return None
-    if data[:4] == b'RIFF' and len(data) >= 8 + int.from_bytes(data[4:8], 'little'):  # WebP says its length
-        return None
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and others, one per decoder
-        return str(error)
-    return None
+# mmcv turns a picture as its EXIF data says for the first of each pair, and leaves it as stored for the second.
+_OTHER_WAY_UP = {'color': 'color_ignore_orientation', 'grayscale': 'grayscale_ignore_orientation'}
+_OTHER_WAY_UP |= {stored: upright for upright, stored in _OTHER_WAY_UP.items()}
 
 
 @TRANSFORMS.register_module()
 class LoadImageFromFile(BaseLoadImageFromFile):
-    """mmcv's transform, which also finds cut-off and unreadable pictures and names them.
+    """mmcv's transform, which also finds cut-off, unreadable and exchanged pictures and names them.
+
+    A data set that knows its pictures' width and height decides whether one that is turned by its EXIF data is read
+    upright or as stored: only one of both fits the boxes.
 
     Args:
         skip_corrupt: warn and return None, so that training takes another image instead (a test run still stops: its
@@ -54,7 +40,7 @@ class LoadImageFromFile(BaseLoadImageFromFile):
         """Load ``results['img_path']`` into ``results['img']``, (H, W, 3) uint8, BGR.
 
         Raises:
-            InputError: the file is missing, cut off, or no picture.
+            InputError: the file is missing, cut off, no picture, or of another size than the annotations say.
         """
         path = results['img_path']
         try:
@@ -68,13 +54,27 @@ class LoadImageFromFile(BaseLoadImageFromFile):
         image = None
         damage = find_damage(data)
         if damage is None:
-            image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+            image = self._decode(data, self.color_type)
         if image is None:
             self._refuse(path, damage or f'{self.imdecode_backend} cannot decode it')
             return None
+        said = results.get('height'), results.get('width')
+        if None not in said and image.shape[:2] != said:
+            image = self._decode_as_labelled(data, image, path, said)
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
+
+    def _decode(self, data: bytes, flag: str) -> np.ndarray | None:
+        return mmcv.imfrombytes(data, flag=flag, backend=self.imdecode_backend)
+
+    def _decode_as_labelled(self, data: bytes, image: np.ndarray, path: str, said: tuple) -> np.ndarray:
+        flag = _OTHER_WAY_UP.get(self.color_type)
+        other = self._decode(data, flag) if flag and image.shape[:2] == said[::-1] else None
+        if other is None or other.shape[:2] != said:
+            size = image.shape[1::-1]
+            raise InputError(size_mismatch(path, size, said[::-1], 'the annotation file'))
+        return other
 
     def _refuse(self, path: str, damage: str) -> None:
         if not self.skip_corrupt:

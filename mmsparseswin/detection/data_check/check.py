@@ -1,0 +1,128 @@
+"""Check one annotation file as a whole, remember the verdict, and write the repaired copy."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from mmsparseswin.data_files import write_atomically
+from mmsparseswin.detection.data_check.boxes import Objects, check_images, check_objects
+from mmsparseswin.detection.data_check.categories import check_categories
+from mmsparseswin.detection.data_check.findings import Findings
+from mmsparseswin.detection.data_check.ids import check_ids
+from mmsparseswin.detection.data_check.reading import decode, parse, read_bytes, to_utf8
+from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile
+
+_VERSION = '1'  # of the checks: raise it when they change, so that remembered verdicts are forgotten
+_SEEN: dict[tuple, 'Verdict'] = {}  # files of this process: val and test mostly read the same one
+
+
+class Verdict(msgspec.Struct):
+    """What the check found in one annotation file."""
+
+    path: str
+    key: str  # of the file's bytes and of what was asked
+    errors: list[str] = []
+    notes: list[str] = []
+    rewrite: bool = False  # a repaired copy is needed
+    renumbered: bool = False  # images or categories have other ids in it
+    objects: dict[str, Objects] = {}  # by class
+    pictures: list[tuple[str, int, int]] = []  # file name, width, height
+    has_object: list[bool] = []  # by picture: an object of a class, whatever the filters leave of it
+    ids: list[int] = []  # of the pictures
+
+
+def check_file(
+    path: str,
+    option: str,
+    classes: tuple[str, ...],
+    masks_needed: bool,
+    sections: Sequence[str] = tuple(RECORDS),
+    repair_dir: str | None = None,
+) -> Verdict:
+    """Check the annotation file `path`; a file that was found clean before is not checked again.
+
+    Args:
+        path: the file.
+        option: where the config names it, for messages.
+        classes: the names that the detector learns, by label.
+        masks_needed: masks are trained on or scored.
+        sections: the lists that it must have.
+        repair_dir: folder for the repaired copy; without one no copy is written.
+
+    Raises:
+        InputError: it cannot be read at all; other errors are in the verdict.
+    """
+    data = read_bytes(path, option)
+    digest = hashlib.blake2b(data, digest_size=16)
+    digest.update(repr((_VERSION, path, classes, masks_needed)).encode())
+    key = digest.hexdigest()
+    if (remembered := _SEEN.get((key, repair_dir)) or _recall(key)) is not None:
+        return remembered
+    findings = Findings(path)
+    data = to_utf8(data, findings)
+    coco = decode(data, findings, sections)
+    verdict = Verdict(path, key)
+    if coco is not None:
+        verdict.objects = _check(coco, classes, option, masks_needed, findings)
+        verdict.pictures = [(image.file_name, image.width, image.height) for image in coco.images]  # type: ignore[misc]
+        verdict.ids = [image.id for image in coco.images]  # type: ignore[misc]
+        learnt = {category.id for category in coco.categories if category.name in classes}
+        with_object = {ann.image_id for ann in coco.annotations if ann.category_id in learnt}
+        verdict.has_object = [image.id in with_object for image in coco.images]
+    verdict.errors, verdict.notes, verdict.rewrite = findings.errors, findings.notes, findings.rewrite
+    verdict.renumbered = any(
+        'original_id' in fields
+        for section in ('images', 'categories')
+        for fields in findings.fields.get(section, {}).values()
+    )
+    if verdict.errors:
+        return verdict
+    if not verdict.rewrite:
+        _remember(verdict)
+    elif repair_dir is not None:
+        content = parse(data, path)
+        content.setdefault('annotations', [])
+        write_atomically(repaired_path(verdict, repair_dir), json.dumps(findings.apply(content)).encode())
+    _SEEN[key, repair_dir] = verdict
+    return verdict
+
+
+def repaired_path(verdict: Verdict, repair_dir: str) -> str:
+    """Return the path of the repaired copy in `repair_dir`."""
+    return os.path.join(os.path.abspath(repair_dir), f'{Path(verdict.path).stem}.{verdict.key[:12]}.json')
+
+
+def _check(
+    coco: CocoFile, classes: tuple[str, ...], option: str, masks_needed: bool, findings: Findings
+) -> dict[str, Objects]:
+    if not coco.images:
+        findings.refuse('it lists no images')
+        return {}
+    check_images(coco, findings)
+    check_ids(coco, findings)
+    if not findings.errors:
+        check_categories(coco, classes, option, findings)
+    return {} if findings.errors else check_objects(coco, classes, masks_needed, findings)
+
+
+def _cache_file(key: str) -> str:
+    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
+    return os.path.join(root, 'mmsparseswin', 'data_check', f'{key}.json')
+
+
+def _recall(key: str) -> Verdict | None:
+    try:
+        verdict = msgspec.json.decode(Path(_cache_file(key)).read_bytes(), type=Verdict)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return verdict if verdict.key == key else None
+
+
+def _remember(verdict: Verdict) -> None:
+    with suppress(OSError):  # a read-only home costs time, nothing else
+        write_atomically(_cache_file(verdict.key), msgspec.json.encode(verdict))
