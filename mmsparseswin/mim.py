@@ -3,7 +3,8 @@
 `register_with_mmengine` runs on ``import mmsparseswin``; it imports nothing. Afterwards these work, in either order of
 imports: ``_base_ = 'mmsparseswin::...'`` in a config, ``Config.fromfile('mmsparseswin::...')`` and
 ``DetInferencer('mmsparseswin::...')``. Where nothing imports mmsparseswin before the config is read, as in mmdet's own
-tools/train.py, name the file: ``_base_ = __import__('mmsparseswin.mim').mim.config_path('cascade_sparseswin_coco.py')``.
+tools/train.py, the config asks for the file itself:
+``_base_ = __import__('mmsparseswin').mim.config_path('cascade_sparseswin_coco.py')``.
 
 mmengine offers no way to add a package: its table of packages is closed, its names need a folder (``a::b/c.py``), and
 it marks every type of such a base with the package's scope, so that CocoDataset would be looked for in this package.
@@ -50,7 +51,7 @@ def resolve(path: str) -> str:
 
 
 def register_with_mmengine() -> None:
-    """Extend mmengine's Config now or as soon as it is imported, its inferencers likewise; a second call does nothing."""
+    """Extend mmengine's Config and inferencers, now or as soon as they are imported; a second call does nothing."""
     for name, extend in (('mmengine.config.config', _extend_config), ('mmengine.infer.infer', _extend_inferencer)):
         if name in sys.modules:
             extend(sys.modules[name])
