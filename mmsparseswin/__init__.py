@@ -7,13 +7,15 @@ registry names ``SparseSwin``, ``STViTR`` and ``Swin``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mmsparseswin import registry  # noqa: F401  registers the bare names
+from mmsparseswin import mim, registry  # noqa: F401  the registry registers the bare names
 
 if TYPE_CHECKING:
     from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
 
 __version__ = '0.1.0'
 __all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'list_models']
+
+mim.register_with_mmengine()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,14 +18,15 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
-SYNC = 'uv sync --frozen'
-REBUILD_CUDA = f'uv cache clean onedl-mmcv && FORCE_CUDA=1 {SYNC} --reinstall-package onedl-mmcv'
+from mmsparseswin.installation import Installation, installation, installed_version
+
 # Another distribution of the same import name: whichever was installed last has overwritten the files of the other.
 _TWINS = {'mmcv': 'onedl-mmcv', 'mmcv-full': 'onedl-mmcv', 'mmcv-lite': 'onedl-mmcv', 'mmengine': 'onedl-mmengine'}
-_TWINS |= {'mmdet': 'onedl-mmdetection', 'mmpretrain': 'onedl-mmpretrain', 'opencv-python': 'opencv-python-headless'}
-# (Python, torch) with a wheel of onedl-mmcv at https://mmwheels.onedl.ai; any other pair compiles it.
-_WHEELS = {('3.10', '2.4'), ('3.10', '2.8'), ('3.12', '2.9'), ('3.12', '2.10'), ('3.12', '2.12')}
+_TWINS |= {'mmdet': 'onedl-mmdetection', 'mmpretrain': 'onedl-mmpretrain'}
+_OPENCV = 'opencv-contrib-python-headless'
+_OPENCV_BUILDS = (_OPENCV, 'opencv-python-headless', 'opencv-contrib-python', 'opencv-python')
 
 
 @dataclass
@@ -39,86 +39,109 @@ class Finding:
     remedy: str = ''
 
 
-def check_versions() -> Iterator[Finding]:
-    """Installed versions against the requirements of this package, which pin the tested stack."""
-    yield Finding(
-        'python', platform.python_version(), *_unless(sys.version_info[:2] in ((3, 10), (3, 11), (3, 12)), SYNC)
-    )
+def _how() -> Installation:
     try:
-        requirements = [Requirement(text) for text in metadata.requires('mmsparseswin') or ()]
+        return installation()
     except metadata.PackageNotFoundError:
-        yield Finding('mmsparseswin', 'found on PYTHONPATH only, so the versions it needs are unknown', 'note', SYNC)
+        return Installation('pip')
+
+
+def check_versions() -> Iterator[Finding]:
+    """Compare Python and the installed packages with the ranges that this package asks for."""
+    try:
+        wanted, requires = metadata.metadata('mmsparseswin')['Requires-Python'], metadata.requires('mmsparseswin')
+    except metadata.PackageNotFoundError:
+        remedy = _how().install('mmsparseswin')
+        yield Finding('mmsparseswin', 'found on PYTHONPATH only, so the versions it needs are unknown', 'note', remedy)
         return
-    for requirement in sorted(requirements, key=lambda one: one.name):
+    yield Finding('mmsparseswin', f'{metadata.version("mmsparseswin")}, {_how().describe()}')
+    fine = SpecifierSet(wanted).contains(platform.python_version(), prereleases=True)
+    remedy = '' if fine else f'make an environment with a Python {wanted}'
+    yield Finding('python', platform.python_version(), 'ok' if fine else 'bad', remedy)
+    for requirement in sorted(map(Requirement, requires or ()), key=lambda one: one.name):
         if requirement.marker is not None and not requirement.marker.evaluate({'extra': ''}):
             continue
-        try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            yield Finding(requirement.name, 'not installed', 'bad', SYNC)
-            continue
-        if requirement.specifier.contains(version.partition('+')[0], prereleases=True):
+        remedy = _how().satisfy(f'{requirement.name}{requirement.specifier}')
+        version = installed_version(requirement.name)
+        if version is None:
+            yield Finding(requirement.name, 'not installed', 'bad', remedy)
+        elif requirement.specifier.contains(version.partition('+')[0], prereleases=True):
             yield Finding(requirement.name, version)
         else:
-            yield Finding(requirement.name, f'{version}, tested is {requirement.specifier}', 'note', SYNC)
-
-
-def _unless(fine: bool, remedy: str, state: str = 'bad') -> tuple[str, str]:
-    return ('ok', '') if fine else (state, remedy)
+            yield Finding(requirement.name, f'{version}, tested is {requirement.specifier}', 'note', remedy)
 
 
 def check_twins() -> Iterator[Finding]:
-    """Two distributions that write the same files."""
+    """Find two distributions that write the same files."""
     for twin, ours in _TWINS.items():
-        try:
-            version = metadata.version(twin)
-        except metadata.PackageNotFoundError:
-            continue
-        remedy = f'uv pip uninstall {twin} {ours} && {SYNC} --reinstall-package {ours}'
-        yield Finding(twin, f'{version} is installed beside {ours}: they overwrite each other', 'bad', remedy)
+        if version := installed_version(twin):
+            remedy = f'{_how().uninstall(twin)} && {_how().reinstall(ours)}'
+            yield Finding(twin, f'{version} is installed beside {ours}: they overwrite each other', 'bad', remedy)
+
+
+def check_opencv() -> Iterator[Finding]:
+    """Import cv2, whose files several distributions write; the build with windows needs libGL, which servers lack."""
+    builds = {name: version for name in _OPENCV_BUILDS if (version := installed_version(name))}
+    remedy = _how().reinstall(_OPENCV)
+    try:
+        version = import_module('cv2').__version__
+    except Exception as error:  # ImportError, or AttributeError inside a mixture of two versions
+        yield Finding('cv2', f'{error}; installed: {", ".join(builds) or "no build of OpenCV"}', 'bad', remedy)
+        return
+    if len(set(builds.values())) > 1:
+        mixture = ', '.join(f'{name} {version}' for name, version in builds.items())
+        yield Finding('cv2', f'{version}, but files of several versions lie in its folder: {mixture}', 'note', remedy)
+    else:
+        yield Finding('cv2', f'{version} loads')
+
+
+def check_torchvision() -> Iterator[Finding]:
+    """Run an operator of torchvision, which loads into the one torch only that it was built for."""
+    import torch
+
+    try:
+        import_module('torchvision').ops.nms(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.ones(1), 0.5)
+    except Exception as error:  # RuntimeError or OSError of another torch's build
+        remedy = _how().satisfy('torchvision') if _how().locked else _how().install('--upgrade', 'torch', 'torchvision')
+        yield Finding('torchvision operators', f'{error}: built for another torch', 'bad', remedy)
+    else:
+        yield Finding('torchvision operators', f'load into torch {torch.__version__} and run')
 
 
 def check_mmcv() -> Iterator[Finding]:
-    """Whether mmcv's operators load into this torch and run; their file does not say for which it was built."""
+    """Say which operators mmcv has, compiled ones or ours by torchvision, and run one."""
     import torch
 
-    python, version = '.'.join(platform.python_version_tuple()[:2]), '.'.join(torch.__version__.split('.')[:2])
-    wheel = (
-        'a prebuilt wheel exists (https://mmwheels.onedl.ai)' if (python, version) in _WHEELS else 'compiled on install'
-    )
-    yield Finding('mmcv install case', f'Python {python}, torch {version}: {wheel}')
-    rebuild = REBUILD_CUDA if torch.cuda.is_available() else f'{SYNC} --reinstall-package onedl-mmcv'
     try:
-        import_module('mmcv._ext')
+        extension = import_module('mmcv._ext')
         ops = import_module('mmcv.ops')
-        box = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
-        ops.nms(box, torch.ones(1), 0.5)
+        ops.nms(torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.ones(1), 0.5)
     except Exception as error:  # ImportError, or OSError and RuntimeError of a mismatched binary
-        built = 'built for another torch: ' if 'undefined symbol' in str(error) else ''
-        yield Finding('mmcv._ext', f'{built}{error}', 'bad', rebuild)
+        compiled = 'undefined symbol' in str(error)
+        # Without torch in the build environment onedl-mmcv becomes a pure wheel again.
+        remedy = _how().reinstall('onedl-mmcv' if compiled else 'mmsparseswin')
+        reason = f'built for another torch: {error}' if compiled else str(error)
+        yield Finding('mmcv operators', reason, 'bad', remedy)
+        return
+    if str(extension.__file__).endswith('.py'):
+        yield Finding('mmcv operators', 'by torchvision (mmsparseswin.mmcv_ops), nothing compiled; they run')
         return
     cuda = ops.get_compiling_cuda_version()
-    loaded = f'loads into torch {torch.__version__} and runs; {ops.get_compiler_version()}, CUDA operators: {cuda}'
-    yield Finding('mmcv._ext', loaded)
+    yield Finding('mmcv operators', f'compiled with {ops.get_compiler_version()}, CUDA: {cuda}; they load and run')
     if torch.cuda.is_available() and cuda == 'not available':
-        yield Finding('mmcv on the GPU', 'a GPU is there, the operators were built without CUDA', 'bad', rebuild)
+        remedy = f'{_how().reinstall("onedl-mmcv")}, or with CUDA: FORCE_CUDA=1 ... {_how().compile_ops()}'
+        yield Finding('mmcv on the GPU', 'a GPU is there, the operators were compiled without CUDA', 'bad', remedy)
     elif torch.cuda.is_available() and str(torch.version.cuda).split('.')[0] != cuda.split('.')[0]:
-        yield Finding('mmcv on the GPU', f'built with CUDA {cuda}, torch has {torch.version.cuda}', 'note', rebuild)
+        remedy = _how().compile_ops()
+        yield Finding('mmcv on the GPU', f'compiled with CUDA {cuda}, torch has {torch.version.cuda}', 'note', remedy)
 
 
 def check_gpu() -> Iterator[Finding]:
-    """GPUs, and the compiler for their operators."""
+    """List the GPUs that torch can use."""
     import torch
 
-    nvcc = 'not found'
-    if path := shutil.which('nvcc'):
-        output = subprocess.run([path, '--version'], capture_output=True, text=True).stdout
-        nvcc = next((line.split('release ')[1] for line in output.splitlines() if 'release ' in line), path)
-    yield Finding('nvcc', nvcc)
     if not torch.cuda.is_available():
-        yield Finding(
-            'GPU', f'none that torch {torch.__version__} can use: everything runs on the CPU (gloo, bfloat16)'
-        )
+        yield Finding('GPU', f'none that torch {torch.__version__} can use: everything runs on the CPU')
         return
     for index in range(torch.cuda.device_count()):
         prop = torch.cuda.get_device_properties(index)
@@ -127,18 +150,17 @@ def check_gpu() -> Iterator[Finding]:
 
 
 def check_registries() -> Iterator[Finding]:
-    """Whether mmdet and mmpretrain find the backbones by name."""
+    """Look the backbones up by name where mmdet and mmpretrain look."""
+    remedy = _how().reinstall('mmsparseswin')
     for library in ('mmdet', 'mmpretrain'):
         try:
             models = import_module(f'{library}.registry').MODELS
             names = [name for name in ('mmsparseswin.SparseSwin', 'mmsparseswin.Swin') if models.get(name) is None]
         except Exception as error:  # whatever a broken library raises on import
-            yield Finding(f'{library} registry', f'{type(error).__name__}: {error}', 'bad', SYNC)
+            yield Finding(f'{library} registry', f'{type(error).__name__}: {error}', 'bad', remedy)
             continue
         found = f'lacks {", ".join(names)}' if names else 'resolves mmsparseswin.SparseSwin and mmsparseswin.Swin'
-        yield Finding(
-            f'{library} registry', found, *_unless(not names, 'uv sync --frozen --reinstall-package mmsparseswin')
-        )
+        yield Finding(f'{library} registry', found, 'bad' if names else 'ok', remedy if names else '')
 
 
 def check_port() -> Iterator[Finding]:
@@ -167,6 +189,8 @@ def check_disk() -> Iterator[Finding]:
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_versions,
     check_twins,
+    check_opencv,
+    check_torchvision,
     check_mmcv,
     check_gpu,
     check_registries,
@@ -184,8 +208,9 @@ def examine() -> list[Finding]:
             with contextlib.redirect_stdout(sys.stderr):
                 findings += check()
         except Exception as error:
+            remedy = _how().reinstall('mmsparseswin')
             findings.append(
-                Finding(check.__name__.removeprefix('check_'), f'{type(error).__name__}: {error}', 'bad', SYNC)
+                Finding(check.__name__.removeprefix('check_'), f'{type(error).__name__}: {error}', 'bad', remedy)
             )
     return findings
 

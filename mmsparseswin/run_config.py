@@ -14,6 +14,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import distributed
 
+from mmsparseswin import mim
 from mmsparseswin.cli import rank
 from mmsparseswin.engine.precision import asked_precision, choose_precision
 from mmsparseswin.errors import InputError
@@ -35,6 +36,7 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     Raises:
         InputError: no such file, a file that does not run, or an option that names nothing in it.
     """
+    path = mim.resolve(path)
     if not Path(path).is_file():
         raise InputError(f'no config at {path}')
     try:
@@ -74,7 +76,7 @@ def _move(text: str, old_root: str, new_root: str) -> str:
 
 def set_work_dir(cfg: Config, work_dir: str | None, config_path: str) -> None:
     """Choose the work dir (command line, then config, then work_dirs/<config name>) and see that it can be written."""
-    cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(config_path).stem)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or os.path.join('work_dirs', Path(mim.resolve(config_path)).stem)
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
         with tempfile.TemporaryFile(dir=cfg.work_dir):

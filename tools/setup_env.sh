@@ -1,8 +1,12 @@
-# Sourced: `setup_env [extra ...]` makes the environment of this clone (.venv) what uv.lock says and sets ROOT and PYTHON.
-# Minutes the first time (mmcv compiles its operators against torch), a second when everything is in place.
+# The environment of this clone (.venv) as uv.lock says; no compiler is needed.
+#   source tools/setup_env.sh; setup_env [extra ...]          sets ROOT and PYTHON
+#   bash tools/setup_env.sh [--compiled-ops] [extra ...]      the same from the command line
+# --compiled-ops compiles mmcv's own operators against this environment's torch: about 12 minutes on 2 cores and a C++
+# compiler; with a GPU FORCE_CUDA=1 and the nvcc of torch.version.cuda. They win over the ones made of torchvision, and
+# later set-ups keep them as long as the versions of torch and mmcv stay.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 UV_OWN=$ROOT/.cache/uv # where uv goes if the machine has none
-UV_OLDEST=0.9.0        # understands extra-build-dependencies with match-runtime
+UV_OLDEST=0.9.0
 
 is_good_uv() {
     local version
@@ -28,16 +32,50 @@ find_uv() {
     exit 2
 }
 
+# uv for this clone's .venv, whatever environment the caller has activated.
+run_uv() (
+    cd "$ROOT" && unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT && "$UV" "$@" </dev/null >&2
+)
+
 setup_env() {
     local extra options=()
     for extra in "$@"; do options+=(--extra "$extra"); done
     find_uv
     # --inexact keeps what other extras have installed before.
-    if ! (cd "$ROOT" && unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT && "$UV" sync --frozen --inexact ${options[@]+"${options[@]}"} </dev/null >&2); then
-        echo 'error: the environment could not be set up (output above); it needs network, 12 GB of disk and a C++ compiler' \
-            '(apt-get install build-essential python3-dev)' >&2
+    if ! run_uv sync --frozen --inexact ${options[@]+"${options[@]}"}; then
+        echo 'error: the environment could not be set up (output above); it needs a package index and 8 GB of disk' >&2
         exit 2
     fi
     PYTHON=$ROOT/.venv/bin/python
     export PYTHON
 }
+
+# Replaces the pure onedl-mmcv of .venv by one of the same version that is compiled there.
+compile_ops() {
+    local version
+    version=$("$PYTHON" -c 'from importlib.metadata import version; print(version("onedl-mmcv"))')
+    # Without build isolation the operators compile against the torch that will load them. The wheel is not cached: a
+    # cached one would be taken for another torch, or for the pure one.
+    if ! run_uv pip install --python "$PYTHON" 'setuptools>=80' wheel ninja psutil packaging ||
+        ! MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc 2>/dev/null || sysctl -n hw.ncpu)} run_uv pip install \
+            --python "$PYTHON" --no-deps --no-cache --no-build-isolation --reinstall --no-binary onedl-mmcv "onedl-mmcv==$version"; then
+        echo 'error: the operators of mmcv could not be compiled (output above); it needs a C++ compiler' \
+            '(apt-get install build-essential python3-dev), with FORCE_CUDA=1 the nvcc of torch.version.cuda too' >&2
+        exit 2
+    fi
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+    set -euo pipefail
+    compiled=false extras=()
+    for argument in "$@"; do
+        case $argument in
+            --compiled-ops) compiled=true ;;
+            -*) echo "error: unknown option $argument; usage: bash tools/setup_env.sh [--compiled-ops] [extra ...]" >&2 && exit 2 ;;
+            *) extras+=("$argument") ;;
+        esac
+    done
+    setup_env ${extras[@]+"${extras[@]}"}
+    if $compiled; then compile_ops; fi
+    "$PYTHON" -m mmsparseswin.doctor
+fi
