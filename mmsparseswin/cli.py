@@ -24,6 +24,7 @@ _KNOWN: tuple[tuple[type[Exception], str], ...] = (
     (RuntimeError, r'should not be None when calling (train|val|test) method'),
     (AssertionError, 'is not in the pretrained model'),  # init_cfg with another prefix
     (RuntimeError, 'Current CUDA Device does not support bfloat16'),
+    (NotImplementedError, 'mmcv operator .* exists only compiled'),
 )
 _BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 

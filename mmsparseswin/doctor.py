@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from mmsparseswin.installation import Installation, installation, installed_version
+from mmsparseswin.log_filters import quiet_console
 
 # Another distribution of the same import name: whichever was installed last has overwritten the files of the other.
 _TWINS = {'mmcv': 'onedl-mmcv', 'mmcv-full': 'onedl-mmcv', 'mmcv-lite': 'onedl-mmcv', 'mmengine': 'onedl-mmengine'}
@@ -136,6 +137,13 @@ def check_mmcv() -> Iterator[Finding]:
         yield Finding('mmcv on the GPU', f'compiled with CUDA {cuda}, torch has {torch.version.cuda}', 'note', remedy)
 
 
+def check_precision() -> Iterator[Finding]:
+    """Say what trainings with ``precision='auto'`` run in here, and why."""
+    from mmsparseswin.engine.precision import choose_precision
+
+    yield Finding('precision', '{} ({})'.format(*choose_precision()))
+
+
 def check_gpu() -> Iterator[Finding]:
     """List the GPUs that torch can use."""
     import torch
@@ -193,6 +201,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_torchvision,
     check_mmcv,
     check_gpu,
+    check_precision,
     check_registries,
     check_port,
     check_disk,
@@ -220,7 +229,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--json', action='store_true', help='print JSON')
     args = parser.parse_args()
-    findings = examine()
+    with quiet_console():
+        findings = examine()
     bad = [finding for finding in findings if finding.state == 'bad']
     if args.json:
         print(json.dumps(dict(ok=not bad, findings=[asdict(finding) for finding in findings]), indent=2))

@@ -172,3 +172,10 @@ def test_a_broken_check_is_a_finding_and_the_exit_code_tells(monkeypatch, capsys
     out = capsys.readouterr().out
     assert 'RuntimeError: driver gone' in out
     assert out.endswith('1 problems: the main job cannot run\n')
+
+
+@pytest.mark.parametrize('precision', ['bfloat16', 'float32'])
+def test_the_precision_that_pays_here_is_named_with_its_reason(monkeypatch, precision):
+    monkeypatch.setattr('mmsparseswin.engine.precision.choose_precision', lambda: (precision, 'a reason'))
+    (finding,) = doctor.check_precision()
+    assert (finding.name, finding.value, finding.state) == ('precision', f'{precision} (a reason)', 'ok')

@@ -48,7 +48,7 @@ def find_operator(name: str) -> Callable[..., Any]:
 
     def missing(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
-            f'error: mmcv operator {name} exists only compiled; compile mmcv by `{COMPILE_IN_CLONE}` in a clone '
+            f'mmcv operator {name} exists only compiled; compile mmcv by `{COMPILE_IN_CLONE}` in a clone '
             f'or by `{COMPILE_WITH_PIP}`'
         )
 
