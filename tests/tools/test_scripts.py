@@ -132,3 +132,11 @@ def test_a_failed_set_up_says_so(tmp_path):
     done = setup_env(path)
     assert done.returncode == 2
     assert 'error: the environment could not be set up' in done.stderr
+
+
+def test_setting_up_from_the_command_line_refuses_an_unknown_option():
+    done = run_script('setup_env.sh', '--compiled-opps')
+    assert done.returncode == 2
+    assert done.stderr == (
+        'error: unknown option --compiled-opps; usage: bash tools/setup_env.sh [--compiled-ops] [extra ...]\n'
+    )
