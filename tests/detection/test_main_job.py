@@ -146,9 +146,6 @@ def test_the_learning_rate_groups_spare_norms_and_tables(shapes):
     cfg = config(shapes)
     main = Config.fromfile(ROOT / 'configs/cascade_sparseswin_coco.py')
     model = detector(cfg)
-    main.optim_wrapper.type = 'OptimWrapper'
-    for key in ('dtype', 'loss_scale'):
-        main.optim_wrapper.pop(key)
     wrapper = Runner.build_optim_wrapper(type('R', (), {'model': model})(), main.optim_wrapper)
     decay = {id(p): g['weight_decay'] for g in wrapper.optimizer.param_groups for p in g['params']}
     for name, p in model.backbone.named_parameters():
