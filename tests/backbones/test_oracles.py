@@ -62,7 +62,7 @@ def test_s3_logits_are_those_of_timm(name):
     logits, records = return_attention(ours, x)
     assert worst(ours(x), theirs(x)) < LIMIT
     assert worst(logits, theirs(x)) < LIMIT  # explicit softmax
-    # swin_systems.md, 3.2
+    # docs/models/swin.md, 'Attention weights'
     windows = {'tiny': (7, 7, 14, 7), 'small': (14, 14, 14, 7), 'base': (7, 7, 14, 7)}[name]
     for record in records:
         side = windows[record.stage]

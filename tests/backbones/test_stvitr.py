@@ -18,7 +18,7 @@ TOKENS = dict(num_tokens=9, token_dims=32, token_heads=16)
 OPTIONS = dict(use_global=True, use_conv_pos=True, relative_pos=True, shortcut=True, pooling='learned')
 
 
-# Spec D5; the classifiers are in test_zoo.py.
+# docs/models/stvit_r.md, 'Detector results'; the classifiers are in test_zoo.py.
 @pytest.mark.parametrize(('arch', 'expected'), [('small', 48_857_862), ('base', 86_789_128)])
 def test_published_parameter_counts_of_the_detection_backbone(arch, expected):
     with torch.device('meta'):

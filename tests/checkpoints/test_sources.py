@@ -191,7 +191,7 @@ def test_swin_t_as_published(source, make):
     theirs = randomise(make())
     converted = convert(theirs.state_dict())
     assert (converted.source, converted.model['backbone']['arch']) == (source, 'tiny')
-    assert sum(t.numel() for t in converted.state_dict.values()) == 28_288_354  # swin_systems.md, 3.1
+    assert sum(t.numel() for t in converted.state_dict.values()) == 28_288_354  # docs/models/swin.md
     x = image(224, 224)[:1]
     assert worst(build(converted)(x), theirs(x)) < LIMIT
 
@@ -249,7 +249,7 @@ def test_sparseswin_dense_names_that_disagree_are_reported(golden):
 )
 def test_stvitr_golden(golden, case, given, options):
     content, state, x, off = golden(case)
-    # What real files have besides (spec C6).
+    # What real files have besides (docs/models/stvit_r.md, 'Weights').
     for name in [n for n in state if n.endswith('.relative_position_bias_table')]:
         state[name.replace('bias_table', 'index')] = torch.zeros(49, 49, dtype=torch.long)
     state |= {f'patch_embed.proj.{i}.bn.num_batches_tracked': torch.tensor(7) for i in (0, 2)}
