@@ -161,10 +161,8 @@ def test_the_detectors_schedule(size):
 
 def weight_decay(cfg: Config, model: nn.Module) -> dict[str, float]:
     """Name -> weight decay in the optimizer that training would use."""
-    options = cfg.optim_wrapper | dict(type='OptimWrapper')
+    options = cfg.optim_wrapper.copy()
     paramwise = options.pop('paramwise_cfg')
-    for name in ('dtype', 'loss_scale', 'clip_grad'):
-        options.pop(name, None)
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
         dict(type='DefaultOptimWrapperConstructor', optim_wrapper_cfg=options, paramwise_cfg=paramwise)
     )

@@ -49,9 +49,9 @@ def main() -> None:
     run_config.set_precision(cfg, args.amp)
     run_config.set_test_precision(cfg, args.amp)
     run_config.set_dataloaders(cfg)
-    run_config.check_data(cfg, ('test',) if args.test else ('train',))
     with tempfile.TemporaryDirectory() as work_dir:
         cfg.work_dir, cfg.log_level = work_dir, 'WARNING'
+        run_config.check_data(cfg, ('test',) if args.test else ('train',))
         runner = run_config.build_runner(cfg)
         if args.checkpoint:
             checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
