@@ -193,7 +193,7 @@ class TokenBackbone(BaseModule):
                 module.light = enable == 'light'
 
     def no_weight_decay(self) -> set[str]:
-        """Names of parameters that must not decay: vectors, position tables (spec, section 0)."""
+        """Return the parameters that must not decay: vectors and tables (docs/models/swin.md, 'Block and stages')."""
         return {
             name
             for name, p in self.named_parameters()

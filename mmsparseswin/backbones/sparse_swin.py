@@ -1,4 +1,4 @@
-"""SparseSwin: Swin stages 1-3 and the SparTa sparse-token stage (spec sparseswin_stvit.md, A and B)."""
+"""SparseSwin: Swin stages 1-3 and the SparTa sparse-token stage (docs/models/sparse_swin.md)."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class SparseSwin(SparseStageSwin):
 
     # fmt: off
     arch_zoo: dict[str, dict[str, Any]] = {
-        # Published: every size stands on stages 1-3 of Swin-T (spec A4).
+        # Published: every size stands on stages 1-3 of Swin-T (docs/models/sparse_swin.md, 'Sizes').
         'tiny':       dict(_SWIN_T, num_tokens=49, token_dims=512),
         'small':      dict(_SWIN_T, num_tokens=64, token_dims=768),
         'base':       dict(_SWIN_T, num_tokens=81, token_dims=1024),

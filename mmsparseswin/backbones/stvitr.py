@@ -1,4 +1,4 @@
-"""STViT-R: Swin whose third stage thinks in semantic tokens (CVPR 2023, spec sparseswin_stvit.md, C and D)."""
+"""STViT-R backbone: a Swin whose third stage runs on semantic tokens (CVPR 2023, docs/models/stvit_r.md)."""
 
 from typing import Any
 

@@ -57,7 +57,7 @@ class Swin(TokenBackbone):
         's3-tiny':  dict(embed_dims=96,  depths=(2, 2, 6, 2),  num_heads=(3, 6, 12, 24), window_size=(7, 7, 14, 7)),
         's3-small': dict(embed_dims=96,  depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24), window_size=(14, 14, 14, 7)),
         's3-base':  dict(embed_dims=96,  depths=(2, 2, 30, 2), num_heads=(3, 6, 12, 24), window_size=(7, 7, 14, 7)),
-        # SwinViT on CIFAR-10 (spec swin_systems.md, 1.1)
+        # SwinViT on CIFAR-10 (docs/models/swin.md, 'SwinViT')
         'cifar':    dict(embed_dims=96,  depths=(2, 6, 4),     num_heads=(3, 6, 12), window_size=4, mlp_ratio=2.0,
                          img_size=32, patch_size=2, norm_eps=1e-6),
     }

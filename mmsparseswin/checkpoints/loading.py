@@ -101,7 +101,7 @@ def _some(names: Collection[str]) -> str:
 def _as_semantic(
     tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport
 ) -> dict[str, Tensor]:
-    """A Swin's tensors for STViT-R: its blocks of semantic tokens start as Swin's blocks (spec C6)."""
+    """Start STViT-R from a Swin's tensors, semantic blocks included (docs/models/stvit_r.md, 'Weights')."""
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         block = re.fullmatch(

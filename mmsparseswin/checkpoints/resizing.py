@@ -44,7 +44,7 @@ def _resize_bias(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _resize_sums(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps of weights that are summed over cells: scaled by the ratio of areas, and each sum kept (spec E1a)."""
+    """Resize maps of weights that are summed over cells, keep each sum (docs/models/sparse_swin.md, 'Any size')."""
     new = resize_map(maps, size) * (maps.shape[-2] * maps.shape[-1] / (size[0] * size[1]))
     rest = maps.sum((-2, -1), keepdim=True) - new.sum((-2, -1), keepdim=True)
     return new + rest / (size[0] * size[1])

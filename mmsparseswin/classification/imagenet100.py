@@ -15,12 +15,13 @@ _CLASSES = 100
 
 @DATASETS.register_module()
 class ImageNet100(BaseDataset):
-    """A hundred classes of ImageNet-1k, numbered in the order of their WordNet ids (spec sparseswin_stvit.md, A6).
+    """A hundred classes of ImageNet-1k, numbered in the order of their WordNet ids.
 
     Which hundred is a matter of convention, and the list is not ours to give away: it is read from a file. The
     published numbers of SparseSwin belong to the split `ambityga/imagenet100` of Kaggle, whose folder holds the list as
-    Labels.json. Images are looked for in all folders of ``data_root`` named ``split``, or ``split`` and a suffix as in
-    that split (train.X1 ... train.X4, val.X), so it reads a whole ImageNet-1k as well.
+    Labels.json (docs/models/sparse_swin.md, 'Recipe'). Images are looked for in all folders of ``data_root`` named
+    ``split``, or ``split`` and a suffix as in that split (train.X1 ... train.X4, val.X), so it reads a whole
+    ImageNet-1k as well.
 
     Args:
         data_root: folder that holds train/n01440764/*.JPEG and so on.

@@ -1,4 +1,4 @@
-"""Swin whose maps are taken after patch merging, as the published SwinT_A takes them (swin_systems.md, 2.3)."""
+"""Swin whose maps are taken after patch merging, as Swin-T-A of docs/models/ssd.md, 'Backbones'."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,7 @@
-"""Necks over any number of maps: PAN and DenseFPN (spec swin_systems.md, 2.3). The spec's FPN is mmdet's, bilinear.
+"""Necks over any number of maps: PAN and DenseFPN (docs/models/ssd.md, 'Necks').
 
-No norm, no activation; every convolution has a bias and starts as Xavier has it.
+The FPN of that page is mmdet's with bilinear resizing. No norm, no activation; every convolution has a bias and starts
+as Xavier has it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Six maps for SSD from any backbone (spec swin_systems.md, 2.3)."""
+"""Six maps for SSD from any backbone (docs/models/ssd.md, 'Backbones')."""
 
 from collections.abc import Sequence
 from typing import Any

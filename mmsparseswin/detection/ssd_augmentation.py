@@ -1,4 +1,4 @@
-"""What pattern 1 of specs/swin_systems.md 2.3 (written for albumentations) needs and mmcv and mmdet lack.
+"""Transforms of docs/models/ssd.md, 'Augmentation' (published with albumentations) that mmcv and mmdet lack.
 
 Probabilities are the config's business: mmcv's RandomChoice and RandomApply. Images are uint8.
 """

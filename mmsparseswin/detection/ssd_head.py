@@ -1,4 +1,7 @@
-"""mmdet's SSD head with the priors, hard negatives and loss averages of specs/swin_systems.md 2.3."""
+"""mmdet's SSD head with the published hard negatives and loss averages.
+
+See docs/models/ssd.md, 'Matching, losses and prediction'.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,7 @@ from mmsparseswin.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class RelativeSSDAnchorGenerator(SSDAnchorGenerator):
-    """mmdet's generator with the priors of specs/swin_systems.md 2.3: the image is 1 wide and 1 high.
+    """mmdet's generator with the priors of docs/models/ssd.md, 'Priors': the image is 1 wide and 1 high.
 
     A map cell holds, in this order, a square of side s, one of side sqrt(s * next s), for each ratio r a box of
     s * sqrt(r) by s / sqrt(r), and the upright twin of each. Centres are the middles of the cells, row by row. mmdet's

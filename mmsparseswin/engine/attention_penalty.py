@@ -1,4 +1,7 @@
-"""Penalties on the attention of sparse tokens, for any model that holds a SparseSwin (spec sparseswin_stvit.md, A5)."""
+"""Penalties on the attention of sparse tokens, for any model that holds a SparseSwin.
+
+See docs/models/sparse_swin.md, 'Attention penalties'.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -22,7 +22,7 @@ class EvalModeHook(Hook):
     """Train in evaluation mode from some epoch on: no stochastic depth, no dropout.
 
     SparseSwin's published program calls ``model.train()`` once before its loop over epochs and ``eval()`` in each test,
-    so that all epochs but the first train like this (spec sparseswin_stvit.md, A6).
+    so that all epochs but the first train like this (docs/models/sparse_swin.md, 'Recipe').
 
     Args:
         begin: first such epoch, counted from 0.
@@ -41,8 +41,8 @@ class EvalModeHook(Hook):
 class ClipEachTensorHook(Hook):
     """Clip the gradient of every parameter tensor to a norm of its own; any optimizer wrapper, scaled losses included.
 
-    SwinViT's published program does (spec swin_systems.md, 1.2). Unlike clipping the norm of all gradients together, it
-    changes their direction.
+    SwinViT's published program does (docs/models/swin.md, 'SwinViT recipe'). Unlike clipping the norm of all gradients
+    together, it changes their direction.
 
     Args:
         max_norm: largest norm of one tensor's gradient.
@@ -63,7 +63,9 @@ class ClipEachTensorHook(Hook):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmUpRestartLR(CosineRestartLR):
-    """A cosine with restarts, each cycle with a linear warm-up of its own (spec swin_systems.md, 1.2).
+    """A cosine with restarts, each cycle with a linear warm-up of its own.
+
+    See docs/models/swin.md, 'SwinViT recipe'.
 
     Args:
         optimizer: given by the Runner.

@@ -37,7 +37,7 @@ class MLP(nn.Module):
         dims: channels in and out.
         hidden: channels between.
         drop: dropout after each linear.
-        final_gelu: a second GELU at the end, as the published SparTa block has it (spec A3).
+        final_gelu: a second GELU at the end (docs/models/sparse_swin.md, 'SparTa block').
     """
 
     def __init__(self, dims: int, hidden: int, drop: float = 0.0, final_gelu: bool = False) -> None:
@@ -178,7 +178,7 @@ class SwinStage(nn.Module):
 
 
 def init_swin(module: nn.Module) -> None:
-    """Initialise as published: linear weights truncated normal of 0.02, biases 0 (spec, section 0)."""
+    """Initialise as published: linear weights truncated normal of 0.02, biases 0 (docs/models/swin.md)."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -2,8 +2,8 @@
 
 A unit looks at two token maps, the image's and the raster of semantic tokens (a few per window of the image). Its
 attentions take the queries of one window and the keys of a neighbourhood around it. Both are chosen by index after
-all projections, which therefore run once per token (spec sparseswin_stvit.md, D3); the tables depend on the grid alone
-and are cached.
+all projections, which therefore run once per token (docs/models/stvit_r.md, 'Detector projections'); the tables depend
+on the grid alone and are cached.
 """
 
 from collections.abc import Callable

@@ -32,7 +32,9 @@ class PatchEmbed(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Stride 4 by two 3x3 convolutions with batch norm and Hardswish, no layer norm (STViT-R, spec C1).
+    """Stride 4 by two 3x3 convolutions with batch norm and Hardswish, no layer norm.
+
+    See docs/models/stvit_r.md, 'Network'.
 
     Args:
         in_channels: channels of the image.
@@ -84,9 +86,10 @@ class PatchMerging(nn.Module):
 
 
 class ConvPatchMerging(nn.Module):
-    """Join 2 x 2 neighbours: layer norm of each, a 2x2 convolution of stride 2 without bias (swin_systems.md, 2.1).
+    """Join 2 x 2 neighbours: layer norm of each, a 2x2 convolution of stride 2 without bias.
 
-    An odd last row or column is dropped, but for the only one.
+    Published as docs/models/swin.md, 'The HSE run of Swin-T', says. An odd last row or column is dropped, but for the
+    only one.
     """
 
     def __init__(self, dims: int, out_dims: int, norm_eps: float = 1e-5) -> None:

@@ -1,9 +1,9 @@
 """The dumbbell unit of STViT-R: image tokens -> a few semantic tokens per window -> image tokens again.
 
-Six blocks (spec sparseswin_stvit.md, C2 and D2): 0 a Swin block without shift; 1 pools each window to semantic tokens,
-which look at the image around their window; 2 they look again, farther; 3 they attend to one another in a window and 4
-everywhere; 5 every image token looks at the semantic ones. The image tokens skip four of six blocks, which is what a
-unit saves. Published are a classifier and a detector that differ in neighbourhoods and residuals: ``preset``.
+Six blocks (docs/models/stvit_r.md, 'Dumbbell unit'): 0 a Swin block without shift; 1 pools each window to semantic
+tokens, which look at the image around their window; 2 they look again, farther; 3 they attend to one another in a
+window and 4 everywhere; 5 every image token looks at the semantic ones. The image tokens skip four of six blocks, which
+is what a unit saves. Published are a classifier and a detector that differ in neighbourhoods and residuals: ``preset``.
 """
 
 import torch
@@ -104,8 +104,8 @@ class TokenGeneration(SemanticBlock):
     """Block 1: pool each cell of a window to a semantic token, which then looks around its window.
 
     Args:
-        pooling: 'max' as published, or 'learned', the weighted mean that the authors describe (spec C3): a logit per
-            image token, softmax inside each cell.
+        pooling: 'max' as published, or 'learned', the weighted mean that the authors describe (docs/models/stvit_r.md,
+            'Options'): a logit per image token, softmax inside each cell.
         conv_pos: add a depth-wise 3x3 convolution over the tokens of each window (published as ``use_conv_pos``).
         see_seeds: the keys include the window's own pooled tokens.
         **block: see :class:`SemanticBlock`.

@@ -1,9 +1,9 @@
 """The sparse-token stage of SparseSwin, at any size.
 
-Published (spec A2, A3, B1, B2): a 3x3 convolution, one linear layer over positions that makes T tokens, pre-norm
+Published (docs/models/sparse_swin.md): a 3x3 convolution, one linear layer over positions that makes T tokens, pre-norm
 transformer blocks on the tokens, and for dense tasks an MLP over tokens that makes a map again. The linear layers are
-bound to one square size. Ours: their rows are maps, so they are resized to the size at hand (spec E1), and a map can
-also be recovered by cross attention from image queries to tokens (spec E2c).
+bound to one square size. Ours: their rows are maps, so they are resized to the size at hand, and a map can also be
+recovered by cross attention from image queries to tokens.
 """
 
 import math
@@ -25,7 +25,9 @@ CONVERSION = ('conv', 'separable')
 
 
 class TokenBlock(nn.Module):
-    """Pre-norm transformer block on tokens, with the published GELU after the second linear too (spec A3).
+    """Pre-norm transformer block on tokens, with the published GELU after the second linear too.
+
+    See docs/models/sparse_swin.md, 'SparTa block'.
 
     Args:
         dims: channels E.
@@ -69,10 +71,10 @@ class TokenAttention(nn.Module):
 
 
 class TokensToMapMLP(nn.Module):
-    """The published way back to a map: an MLP over the token axis, shared by all channels, GELU last (spec B2).
+    """Make a map of tokens as published: an MLP over the token axis, shared by all channels, GELU last.
 
-    Its output cells are a map at the build grid, so its last layer is resized like one (spec E2a). It sees tokens only,
-    never the image.
+    Its output cells are a map at the build grid, so its last layer is resized like one. It sees tokens only, never the
+    image (docs/models/sparse_swin.md, 'Tokens to map').
 
     Args:
         num_tokens: tokens T.
@@ -97,7 +99,9 @@ class TokensToMapMLP(nn.Module):
 
 
 class TokensToMapAttention(nn.Module):
-    """Our way back to a map: every image token asks the sparse tokens, then an MLP (spec E2c).
+    """Make a map of tokens by cross attention from every image token, then an MLP.
+
+    See docs/models/sparse_swin.md, 'Back to a map'.
 
     Args:
         dims: channels of the image tokens.
@@ -139,7 +143,7 @@ class SparseStage(nn.Module):
         token_resize: how another grid reaches the tokens. 'weight' resizes the rows of the linear layer (times the
             ratio of areas, sums kept), 'feature' resizes the features to the build grid, 'tile' to the next multiple of
             it and makes T tokens per tile.
-        pos_encoding: 'sincos1d' adds the published dense encoder's code over the raster index (spec B1).
+        pos_encoding: 'sincos1d' adds the code of docs/models/sparse_swin.md, 'Dense encoder'.
         qkv_bias: bias on queries, keys and values.
         conversion: 'conv', the published 3x3 convolution, or 'separable', depth-wise then point-wise, for training from
             scratch.
@@ -286,8 +290,9 @@ class SparseStage(nn.Module):
     def weight_at(self, size: tuple[int, int]) -> Tensor:
         """The rows of the linear layer as maps of ``size``: (T, h * w).
 
-        The layer sums over positions, so resized rows are scaled by the ratio of areas (spec E1a). Bicubic borders do
-        not keep sums exactly; the rest is spread evenly, so that a constant field gives equal tokens at every size.
+        The layer sums over positions, so resized rows are scaled by the ratio of areas. Bicubic borders do not keep
+        sums exactly; the rest is spread evenly, so that a constant field gives equal tokens at every size
+        (docs/models/sparse_swin.md, 'Any size').
         """
         side, weight = self.grid_size, self.lin_t.weight
         if size == (side, side):

@@ -75,8 +75,7 @@ def test_swinvit_as_its_authors_counted_it_with_fvcore(device):
     assert (total.macs, total.flops) == (240_946_944, 481_893_888)
 
 
-# Spec swin_systems.md, 3.1: arch, image, E, depths, windows, parameters, GMAC. It has 9.41 for S3-S, where its own
-# formula, and timm's model counted here, give 9.4047.
+# docs/models/swin.md, 'Published variants': arch, image, E, depths, windows, parameters, GMAC.
 ZOO = [
     ('tiny', 224, 96, (2, 2, 6, 2), (7, 7, 7, 7), 28_288_354, 4.49),
     ('small', 224, 96, (2, 2, 18, 2), (7, 7, 7, 7), 49_606_258, 8.74),

@@ -54,7 +54,8 @@ IMAGE, PADDED, SLOTS = 50 * 80, 56 * 84, 96 * 9
 @pytest.mark.parametrize(('arch', 'c'), PARTS)
 def test_the_hoisted_detector(arch, c):
     c3 = 4 * c
-    # Spec D3: k and v of the padded map once, then 14 x 14, 21 x 21 and 27 x 27 keys around each window.
+    # docs/models/stvit_r.md, 'Detector projections': k and v of the padded map once, then 14 x 14, 21 x 21 and 27 x 27
+    # keys around each window.
     unit = [
         swin_block(c3, 50, 80),
         cross_block(c3, SLOTS, PADDED, SLOTS * 14**2, SLOTS),
@@ -66,7 +67,7 @@ def test_the_hoisted_detector(arch, c):
     published = outside_stage_3(c, 800, 1280) + 3 * sum(unit)
     if arch == 'small':
         assert [round(block / 1e9, 2) for block in unit] == [7.67, 2.79, 2.95, 1.53, 2.10, 8.99]
-    assert published == {'small': 130_373_336_064, 'base': 225_635_815_424}[arch]  # 130.4, 225.6 in the spec
+    assert published == {'small': 130_373_336_064, 'base': 225_635_815_424}[arch]  # 130.4 and 225.6 on that page
 
     projection = c3**2  # of one token by one linear layer
     # One zero token stands for all padding: k and v of blocks 1, 2 and (beside the semantic tokens) 5.
@@ -104,7 +105,8 @@ class Classifier(nn.Module):
 @pytest.mark.parametrize(('arch', 'c'), PARTS)
 def test_the_classifier_as_its_authors_counted_it_with_fvcore(arch, c):
     c3 = 4 * c
-    # Spec C2: 196 image and 36 semantic tokens; block 1 has 4 crops of 10 x 10 and 9 pooled tokens as keys.
+    # docs/models/stvit_r.md, 'Dumbbell unit': 196 image and 36 semantic tokens; block 1 has 4 crops of 10 x 10 and 9
+    # pooled tokens as keys.
     unit = [
         swin_block(c3, 14, 14),
         cross_block(c3, 36, 4 * 109, 36 * 109, 36),

@@ -47,7 +47,7 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-# Spec swin_systems.md 3.1 (feature extractors) and 1.1; sparseswin_stvit.md A4 with the head taken off.
+# docs/models/swin.md, 'Published variants' and 'SwinViT'; docs/models/sparse_swin.md, 'Sizes' with the head taken off.
 @pytest.mark.parametrize(
     ('model', 'expected'),
     [
@@ -204,7 +204,7 @@ def test_drop_path_grows_linearly_over_the_blocks():
     model = Swin('tiny', drop_path_rate=0.2)
     rates = [m.drop_path.rate for m in model.modules() if isinstance(m, SwinBlock)]
     assert rates == pytest.approx(torch.linspace(0, 0.2, 12).tolist())
-    # Published SparseSwin keeps the schedule of Swin-T's 12 blocks for its 10 (spec A1).
+    # docs/models/sparse_swin.md, 'Classifier': the schedule of Swin-T's 12 blocks is kept for the 10 that are left.
     sparse = SparseSwin('tiny')
     assert [m.drop_path.rate for m in sparse.modules() if isinstance(m, SwinBlock)] == pytest.approx(rates[:10])
 

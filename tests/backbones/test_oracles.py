@@ -3,19 +3,16 @@
 Logits and maps of every source are compared in tests/checkpoints/test_sources.py.
 """
 
-import runpy
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
+from golden import load_case
 from oracles import build, randomise, worst
 
 from mmsparseswin.analysis import return_attention
 from mmsparseswin.checkpoints import convert
 
 LIMIT = 1e-4
-GOLDEN = Path(__file__).parents[3] / 'shared' / 'golden'
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +59,7 @@ def test_s3_logits_are_those_of_timm(name):
     logits, records = return_attention(ours, x)
     assert worst(ours(x), theirs(x)) < LIMIT
     assert worst(logits, theirs(x)) < LIMIT  # explicit softmax
-    # swin_systems.md, 3.2
+    # docs/models/swin.md, 'Attention weights'
     windows = {'tiny': (7, 7, 14, 7), 'small': (14, 14, 14, 7), 'base': (7, 7, 14, 7)}[name]
     for record in records:
         side = windows[record.stage]
@@ -84,15 +81,12 @@ def test_classification_at_odd_sizes_is_that_of_torchvision(size):
 
 
 def test_sparse_token_attention_is_the_published_one():
-    if not (GOLDEN / 'golden.py').exists():
-        pytest.skip('needs ../shared/golden')
-    golden = runpy.run_path(str(GOLDEN / 'golden.py'))
-    case, state, x = golden['load'](GOLDEN / 'sparseswin_cls_tiny_224.json')
-    model, maps = build(convert(state)), []
+    case = load_case('sparseswin_cls_tiny_224')
+    model, maps = build(convert(case.state_dict)), []
     model.backbone.stages[3].convert.register_forward_hook(lambda m, args, out: maps.append(out))
-    logits, records = return_attention(model, x)
+    logits, records = return_attention(model, case.image)
     tokens = [record.weights for record in records if record.kind == 'tokens']
     got = {'logits': logits, 'attention_0': tokens[0], 'attention_1': tokens[1], 'converter_map': maps[0]}
-    assert set(got) == set(case['outputs'])
+    assert set(got) == set(case.content['outputs'])
     for name, tensor in got.items():
-        assert golden['worst'](tensor, case['outputs'][name]) < LIMIT, name
+        assert case.difference(tensor, name) < LIMIT, name

@@ -1,9 +1,8 @@
 """STViT-R: golden cases, published sizes, options, sparse tokens on top; what all backbones promise is elsewhere."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from golden import load_case
 from oracles import build as build_converted
 from safetensors.torch import save_file
 
@@ -12,33 +11,27 @@ from mmsparseswin.checkpoints import convert, load_pretrained
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
 
-GOLDEN = Path(__file__).parents[3] / 'shared' / 'golden'
 SLIM = dict(embed_dims=16, depths=(2, 2, 6, 2), num_heads=(1, 2, 4, 8))
 TOKENS = dict(num_tokens=9, token_dims=32, token_heads=16)
 OPTIONS = dict(use_global=True, use_conv_pos=True, relative_pos=True, shortcut=True, pooling='learned')
 
 
-# Spec D5; the classifiers are in test_zoo.py.
+# docs/models/stvit_r.md, 'Detector results'; the classifiers are in test_zoo.py.
 @pytest.mark.parametrize(('arch', 'expected'), [('small', 48_857_862), ('base', 86_789_128)])
 def test_published_parameter_counts_of_the_detection_backbone(arch, expected):
     with torch.device('meta'):
         assert sum(p.numel() for p in STViTR(arch, preset='det').parameters()) == expected
 
 
-@pytest.mark.parametrize('case', ['stvitr_cls_small_224', 'stvitr_det_small_224x224', 'stvitr_det_small_250x333'])
-def test_golden(case):
-    if not (GOLDEN / 'golden.py').exists():
-        pytest.skip('needs ../shared/golden')
-    import runpy
-
-    golden = runpy.run_path(str(GOLDEN / 'golden.py'))
-    content, state, x = golden['load'](GOLDEN / f'{case}.json')
+@pytest.mark.parametrize('name', ['stvitr_cls_small_224', 'stvitr_det_small_224x224', 'stvitr_det_small_250x333'])
+def test_golden(name):
+    case = load_case(name)
     with torch.no_grad():
-        outs = build_converted(convert(state))(x)
-    outs = {'logits': outs} if 'cls' in case else {f'map{i}': out for i, out in enumerate(outs)}
-    assert set(outs) == set(content['outputs'])
-    for name, out in outs.items():
-        assert golden['worst'](out, content['outputs'][name]) < 1e-4, name
+        outs = build_converted(convert(case.state_dict))(case.image)
+    outs = {'logits': outs} if 'cls' in name else {f'map{i}': out for i, out in enumerate(outs)}
+    assert set(outs) == set(case.content['outputs'])
+    for output, out in outs.items():
+        assert case.difference(out, output) < 1e-4, output
 
 
 @pytest.mark.parametrize('name', ['use_global', 'use_conv_pos', 'relative_pos', 'shortcut', 'pooling'])

@@ -40,10 +40,10 @@ def swin_stage_4(c, heads):
 
 
 SWIN_S_STAGE_4, SWIN_B_STAGE_4 = swin_stage_4(384, 24), swin_stage_4(512, 32)
-# Spec A4 less stages 1-3 of Swin-T and the head of 100 classes
+# docs/models/sparse_swin.md, 'Sizes', less stages 1-3 of Swin-T and the head of 100 classes
 SPARTA = {'tiny': 20_287_971 - 51_300 - 12_151_242, 'small': 29_073_006 - 76_900 - 12_151_242}
 
-# swin_systems.md 1.1 and 3.1, sparseswin_stvit.md A4 with 100 classes taken off
+# docs/models/swin.md, 'Published variants' and 'SwinViT'; docs/models/sparse_swin.md, 'Sizes', 100 classes taken off
 PARAMETERS = {
     'swin-tiny': 27_519_354,
     'swin-small': 48_837_258,
@@ -58,10 +58,11 @@ PARAMETERS = {
     'sparseswin-tiny': 20_287_971 - 51_300,
     'sparseswin-small': 29_073_006 - 76_900,
     'sparseswin-base': 41_004_163 - 102_500,
-    # Ours, by the closed forms of the spec: 12 more blocks of 384 channels; Swin-B's stages 1-3 and 81 x 1024 tokens.
+    # Ours, by closed forms: 12 more blocks of 384 channels; Swin-B's stages 1-3 and 81 x 1024 tokens.
     'sparseswin-swin-small': 29_073_006 - 76_900 + 12 * 1_776_492,
     'sparseswin-swin-base': 59_436_664 + 29_930_069,
-    # C4 with the head taken off; D5 counts the norms of the other three maps, too. Ours: two units (12 blocks) fewer.
+    # docs/models/stvit_r.md, 'Classifier' with the head taken off and 'Detector results', which counts the norms of
+    # the other three maps, too. Ours: two units (12 blocks) fewer.
     'stvitr-tiny': 49_625_518 - 769_000 - 2 * STVITR_UNIT,
     'stvitr-small': 49_625_518 - 769_000,
     'stvitr-base': 87_812_336 - 1_025_000,

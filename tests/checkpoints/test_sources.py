@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from golden import load_case
 from oracles import build, randomise, timm_swin, worst
 
 from mmsparseswin.checkpoints import convert
@@ -191,7 +192,7 @@ def test_swin_t_as_published(source, make):
     theirs = randomise(make())
     converted = convert(theirs.state_dict())
     assert (converted.source, converted.model['backbone']['arch']) == (source, 'tiny')
-    assert sum(t.numel() for t in converted.state_dict.values()) == 28_288_354  # swin_systems.md, 3.1
+    assert sum(t.numel() for t in converted.state_dict.values()) == 28_288_354  # docs/models/swin.md
     x = image(224, 224)[:1]
     assert worst(build(converted)(x), theirs(x)) < LIMIT
 
@@ -207,33 +208,35 @@ def test_s3_is_recognised(name):
     assert converted.model['backbone']['img_size'] == 224
 
 
-def test_sparseswin_classifier_golden(golden):
-    case, state, x, off = golden('sparseswin_cls_tiny_224')
+def test_sparseswin_classifier_golden():
+    case = load_case('sparseswin_cls_tiny_224')
+    state = case.state_dict
     state['swin_model.1.0.attn.relative_position_index'] = torch.zeros(2401, dtype=torch.long)
     converted = convert(state)
     assert converted.source == 'sparseswin'
     assert converted.model['backbone']['arch'] == 'tiny'
-    assert sum(t.numel() for t in converted.state_dict.values()) == case['num_params']
+    assert sum(t.numel() for t in converted.state_dict.values()) == case.content['num_params']
     assert any('16 heads' in note for note in converted.notes)
-    assert off(build(converted)(x), case['outputs']['logits']) < LIMIT
+    assert case.difference(build(converted)(case.image), 'logits') < LIMIT
 
 
-def test_sparseswin_dense_golden(golden):
-    case, state, x, off = golden('sparseswin_dense_tiny_224')
+def test_sparseswin_dense_golden():
+    case = load_case('sparseswin_dense_tiny_224')
     unused = {
         'swin_model.features.7.0.norm1.weight': torch.ones(768),
         'swin_model.head.bias': torch.ones(1000),
     }
-    converted = convert({f'backbone_net.{k}': v for k, v in (state | unused).items()} | {'conv3.bias': torch.ones(64)})
+    state = {f'backbone_net.{k}': v for k, v in (case.state_dict | unused).items()}
+    converted = convert(state | {'conv3.bias': torch.ones(64)})
     assert converted.source == 'sparseswin_dense'
     assert 'second name' in converted.dropped['backbone_net.swin_model.features.0.0.weight']
     assert 'never used' in converted.dropped['backbone_net.swin_model.head.bias']
-    for i, ours in enumerate(build(converted)(x)):
-        assert off(ours, case['outputs'][f'map{i}']) < LIMIT
+    for i, ours in enumerate(build(converted)(case.image)):
+        assert case.difference(ours, f'map{i}') < LIMIT
 
 
-def test_sparseswin_dense_names_that_disagree_are_reported(golden):
-    _, state, _, _ = golden('sparseswin_dense_tiny_224')
+def test_sparseswin_dense_names_that_disagree_are_reported():
+    state = load_case('sparseswin_dense_tiny_224').state_dict
     state['swin_model.features.0.0.weight'] = state['block1.0.0.weight'] + 1
     converted = convert(state)
     assert converted.dropped['swin_model.features.0.0.weight'].endswith('other values')
@@ -241,38 +244,39 @@ def test_sparseswin_dense_names_that_disagree_are_reported(golden):
 
 
 @pytest.mark.parametrize(
-    ('case', 'given', 'options'),
+    ('name', 'given', 'options'),
     [
         ('stvitr_cls_small_224', 393, {'preset': 'cls'}),
         ('stvitr_det_small_224x224', 395, {'preset': 'det', 'masks': 'official'}),
     ],
 )
-def test_stvitr_golden(golden, case, given, options):
-    content, state, x, off = golden(case)
-    # What real files have besides (spec C6).
-    for name in [n for n in state if n.endswith('.relative_position_bias_table')]:
-        state[name.replace('bias_table', 'index')] = torch.zeros(49, 49, dtype=torch.long)
+def test_stvitr_golden(name, given, options):
+    case = load_case(name)
+    state = case.state_dict
+    # What real files have besides (docs/models/stvit_r.md, 'Weights').
+    for table in [n for n in state if n.endswith('.relative_position_bias_table')]:
+        state[table.replace('bias_table', 'index')] = torch.zeros(49, 49, dtype=torch.long)
     state |= {f'patch_embed.proj.{i}.bn.num_batches_tracked': torch.tensor(7) for i in (0, 2)}
     if 'head.weight' in state:
         state |= {f'layers.{i}.blocks.1.attn_mask': torch.zeros(1) for i in (0, 1)}
     assert len(state) == given
     converted = convert(state)
-    assert converted.source == case.partition('_small')[0]
+    assert converted.source == name.partition('_small')[0]
     assert (
         sum(t.numel() for n, t in converted.state_dict.items() if 'bn' not in n or n.endswith(('weight', 'bias')))
-        == (content['num_params'])
+        == case.content['num_params']
     )
     backbone = converted.model.get('backbone', converted.model)
     assert (backbone['type'], backbone['arch']) == ('mmsparseswin.STViTR', 'small')
     assert backbone.items() >= options.items()
     assert all('buffer' in reason or 'rebuilt' in reason for reason in converted.dropped.values())
-    outs = build(converted)(x)
-    for ours, name in zip([outs] if 'head' in converted.model else outs, content['outputs'], strict=True):
-        assert off(ours, content['outputs'][name]) < LIMIT
+    outs = build(converted)(case.image)
+    for ours, output in zip([outs] if 'head' in converted.model else outs, case.content['outputs'], strict=True):
+        assert case.difference(ours, output) < LIMIT
 
 
-def test_stvitr_that_is_incomplete_is_named(golden):
-    _, state, _, _ = golden('stvitr_cls_small_224')
+def test_stvitr_that_is_incomplete_is_named():
+    state = load_case('stvitr_cls_small_224').state_dict
     del state['layers.2.blocks.8.attn.kv.weight']
     with pytest.raises(ValueError, match=r'stages\.2\.blocks\.8\.attn\.kv\.weight'):
         convert(state)

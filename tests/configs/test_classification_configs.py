@@ -1,4 +1,4 @@
-"""Every classification config builds at its true size and says what its recipe promises (specs cited at each test)."""
+"""Every classification config builds at its true size and says what its recipe promises (pages cited at each test)."""
 
 import math
 import re
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'configs/classification'
 CONFIGS = sorted(FOLDER.rglob('*.py'))
 SPARSE = [p for p in CONFIGS if p.parent.name == 'sparseswin']
-# swin_systems.md, 3.1 and 1.1; sparseswin_stvit.md, A4 (10, 100 and 1000 classes)
+# docs/models/swin.md, 'Published variants' and 'SwinViT'; docs/models/sparse_swin.md, 'Sizes' (10, 100, 1000 classes)
 SWIN_1K = {
     'swin-t': 28288354,
     'swin-s': 49606258,
@@ -116,7 +116,7 @@ def test_the_sparseswin_family_is_whole():
 
 @pytest.mark.parametrize('dataset', ['cifar10', 'cifar100'])
 def test_published_sparseswin_on_cifar(dataset):
-    """sparseswin_stvit.md, A6."""
+    """docs/models/sparse_swin.md, 'Recipe'."""
     cfg = load(f'sparseswin/sparseswin-s_1xb128-published_{dataset}')
     assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), weight_decay=0.01)
     assert 'paramwise_cfg' not in cfg.optim_wrapper
@@ -134,7 +134,7 @@ def test_published_sparseswin_on_cifar(dataset):
 
 @pytest.mark.parametrize('dataset', ['in100', 'in1k'])
 def test_published_sparseswin_on_imagenet(dataset):
-    """sparseswin_stvit.md, A6."""
+    """docs/models/sparse_swin.md, 'Recipe'."""
     cfg = load(f'sparseswin/sparseswin-t_1xb128-published_{dataset}')
     assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=1e-4)
     assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size) == (100, 128)
@@ -167,7 +167,7 @@ def learning_rates(cfg: Config, epochs: int, steps: int = 1) -> list[float]:
 
 
 def test_published_swinvit():
-    """swin_systems.md, 1.2."""
+    """docs/models/swin.md, 'SwinViT recipe'."""
     cfg = load('swinvit/swinvit_1xb128-published_cifar10')
     assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size, cfg.randomness.seed) == (200, 128, 42)
     assert cfg.optim_wrapper.optimizer == dict(type='AdamW', lr=1e-3, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1)
@@ -190,7 +190,7 @@ def test_published_swinvit():
 
 
 def test_published_swinvit_restarts_with_a_warm_up():
-    """swin_systems.md, 1.2: epoch 0: 1e-6; 10: 1e-3; 30: ~5e-4; 49: 2.5e-6; 50: 1e-6 again."""
+    """docs/models/swin.md, 'SwinViT recipe': epoch 0: 1e-6; 10: 1e-3; 30: ~5e-4; 49: 2.5e-6; 50: 1e-6 again."""
     rates = learning_rates(load('swinvit/swinvit_1xb128-published_cifar10'), 200)
     for cycle in range(4):
         one = rates[50 * cycle : 50 * cycle + 50]
@@ -202,7 +202,7 @@ def test_published_swinvit_restarts_with_a_warm_up():
 
 
 def test_the_official_swin_recipe():
-    """swin_systems.md, section 0, for batch 1024; 2.2 for the HSE project's."""
+    """docs/models/swin.md, 'Official recipe' and 'The HSE run of Swin-T'."""
     cfg = load('swin/swin-b_16xb64_in1k')
     expected = dict(type='AdamW', lr=1e-3, weight_decay=0.05, eps=1e-8, betas=(0.9, 0.999))
     assert {name: cfg.optim_wrapper.optimizer[name] for name in expected} == expected
@@ -227,7 +227,7 @@ def test_the_official_swin_recipe():
 
 
 def test_official_fine_tuning():
-    """swin_systems.md, section 0: 30 epochs, 5 warm-up, 2e-5 and 2e-7 per 512, weight decay 1e-8."""
+    """docs/models/swin.md, 'Official recipe': 30 epochs, 5 warm-up, 2e-5 and 2e-7 per 512, weight decay 1e-8."""
     cfg = load('swin/swin-l_16xb64-ft_in1k-384px')
     rates = learning_rates(cfg, 30, steps=4)
     assert rates[0] == pytest.approx(4e-8)

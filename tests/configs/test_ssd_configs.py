@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 BACKBONES = ('r50-a', 'r50-b', 'swin-t-a', 'swin-t-b', 'sparseswin-t', 'stvit-r-s')
 NECKS = {'none': None, 'fpn': 'FPN', 'pan': 'mmsparseswin.PAN', 'densefpn': 'mmsparseswin.DenseFPN'}
 CELLS = list(product(BACKBONES, NECKS))
-# Specs/swin_systems.md 2.3.
+# docs/models/ssd.md, 'Priors' and 'Necks'.
 PRIORS = {'r50-a': 8732, 'r50-b': 8732, 'swin-t-a': 10492, 'swin-t-b': 10684, 'sparseswin-t': 10684, 'stvit-r-s': 10684}
 PARAMETERS = {
     ('r50-a', 'none'): 45_490_230,

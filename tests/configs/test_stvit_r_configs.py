@@ -1,4 +1,7 @@
-"""The STViT-R family holds the settings its authors trained with (spec sparseswin_stvit.md, C5 and D4)."""
+"""The STViT-R family holds the settings its authors trained with.
+
+See docs/models/stvit_r.md, 'Classifier recipe' and 'Detector recipe'.
+"""
 
 import re
 from pathlib import Path
@@ -17,7 +20,7 @@ from mmsparseswin.run_config import load_config
 ROOT = Path(__file__).parents[2]
 FAMILY = sorted((ROOT / 'configs/stvit_r').glob('*.py'))
 ARCHS = {'t': 'tiny', 's': 'small', 'b': 'base'}
-# Published for S and B (spec C4, C5, D4, D5), ours for T.
+# Published for S and B (docs/models/stvit_r.md), ours for T.
 CLASSIFIER_DROP_PATH = {'t': 0.2, 's': 0.3, 'b': 0.4}
 DETECTOR_DROP_PATH = {'t': 0.1, 's': 0.2, 'b': 0.3}
 CLASSIFIER_PARAMETERS = {'s': 49_625_518, 'b': 87_812_336}

@@ -1,4 +1,4 @@
-"""Necks against a restatement of the spec (swin_systems.md, 2.3), at every kind of map sizes."""
+"""Necks against a restatement of docs/models/ssd.md, 'Necks', at every kind of map sizes."""
 
 import pytest
 import torch

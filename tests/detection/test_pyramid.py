@@ -56,7 +56,7 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-# Spec swin_systems.md, 2.3; ResNet50_A is given there without the scale of its first map.
+# docs/models/ssd.md, 'Backbones'; ResNet-50-A is given there without the scale of its first map.
 @pytest.mark.parametrize(
     ('name', 'expected'),
     [('r50-a', 25_903_168 + 512), ('r50-b', 12_316_992), ('swin-t-a', 17_134_858), ('swin-t-b', 17_595_914)],
@@ -122,7 +122,7 @@ def test_image_of_224_takes_the_published_padding_of_its_last_map():
     torch.testing.assert_close(maps[5], conv.norm(expected).clamp(min=0))
 
 
-def test_further_maps_are_the_chain_of_the_spec():
+def test_further_maps_are_the_published_chain():
     torch.manual_seed(0)
     model = build(**SLIM_PYRAMIDS['swin-b']).eval()
     for p in model.parameters():

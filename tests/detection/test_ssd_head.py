@@ -1,4 +1,7 @@
-"""Losses and predictions of the SSD head against the spec (swin_systems.md 2.3), restated in units of the image."""
+"""Losses and predictions of the SSD head against a restatement in units of the image.
+
+See docs/models/ssd.md, 'Matching, losses and prediction'.
+"""
 
 from pathlib import Path
 
@@ -89,7 +92,7 @@ TRUTHS = {
 
 @pytest.mark.parametrize('per', ['coordinate', 'box'])
 @pytest.mark.parametrize('truths', TRUTHS.values(), ids=TRUTHS.keys())
-def test_losses_are_those_of_the_spec(base, truths, per):
+def test_losses_are_the_published_ones(base, truths, per):
     scores, boxes = outputs(len(truths))
     for maps in (scores, boxes):
         for one in maps:
@@ -104,7 +107,7 @@ def test_losses_are_those_of_the_spec(base, truths, per):
     assert any(g.any() for g in gradients[: len(scores)])
 
 
-def test_predictions_are_those_of_the_spec(base):
+def test_predictions_are_the_published_ones(base):
     scores, boxes = outputs(2)
     found = head(base).predict_by_feat(scores, boxes, batch_img_metas=[meta(), meta()])
     priors = spec_priors(MAPS)

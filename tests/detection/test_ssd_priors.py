@@ -1,4 +1,4 @@
-"""The priors of the spec (swin_systems.md 2.3), restated here in plain numbers."""
+"""The priors of docs/models/ssd.md, 'Priors', restated here in plain numbers."""
 
 import math
 

@@ -9,7 +9,8 @@ from mmsparseswin.layers.neighbourhoods import Neighbourhood, unit_plan
 CPU = torch.device('cpu')
 
 
-# Spec D2, measured on the published code: (real tokens masked, padding tokens visible) at 50 x 80 and 50 x 84.
+# docs/models/stvit_r.md, 'Detector masks', measured on the published code: (real tokens masked, padding tokens visible)
+# at 50 x 80 and 50 x 84.
 @pytest.mark.parametrize(('width', 'masked', 'visible'), [(80, 12, 82), (84, 144, None)])
 def test_official_recovery_masks_the_wrong_tokens(width, masked, visible):
     plan = unit_plan(Grid(50, width), 7, 3, 'det', 'official', CPU)

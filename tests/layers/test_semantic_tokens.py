@@ -148,7 +148,7 @@ def published_windows(x, size, step, before):
 
 
 def published_mask(height, width, pads, size, step, before):
-    """The mask of spec D2: the slice [-pad:] is everything for a pad of 0; what the unfolding adds is masked too."""
+    """docs/models/stvit_r.md, 'Detector masks': [-pad:] is everything for a pad of 0; the unfolding's own is masked."""
     banned = torch.zeros(1, 1, height, width, dtype=torch.float64)
     banned[:, :, -pads[0] or None :, -pads[1] or None :] = 1
     after = size - step - before

@@ -22,7 +22,7 @@ def stage(seed=0, **kwargs):
 
 
 def tokens_by_the_book(s, x, side):
-    """Spec A2 and A3, literally, at the build grid."""
+    """docs/models/sparse_swin.md, 'Converter' and 'SparTa block', literally, at the build grid."""
     f = F.conv2d(x.transpose(1, 2).view(len(x), -1, side, side), s.convert.weight, s.convert.bias, padding=1)
     t = (f.flatten(2) @ s.lin_t.weight.t() + s.lin_t.bias).transpose(1, 2)
     for block in s.blocks:
@@ -52,7 +52,7 @@ def test_a_constant_field_gives_equal_tokens_at_every_size(resize, size):
 
 
 def test_smooth_fields_give_nearly_equal_tokens_at_larger_sizes():
-    # Spec E1: bicubic weights times the ratio of areas stay within a few percent; without the area rule 4 times off.
+    # Bicubic weights times the ratio of areas stay within a few percent; without the ratio they are 4 times off.
     s = stage()
     coarse = torch.randn(1, 16, 3, 3)
     small = F.interpolate(coarse, (6, 6), mode='bicubic', align_corners=False)
@@ -62,7 +62,8 @@ def test_smooth_fields_give_nearly_equal_tokens_at_larger_sizes():
 
 
 def test_another_size_uses_the_trained_weights_and_changes_none():
-    # A third-party "any size" fork draws the linear layer anew, at random and outside the optimiser (spec B5).
+    # A third-party "any size" fork draws the linear layer anew, at random and outside the optimiser
+    # (docs/models/sparse_swin.md, 'Any size').
     s = stage()
     before = {k: v.clone() for k, v in s.state_dict().items()}
     x = torch.randn(1, 7 * 11, 12)

@@ -1,5 +1,5 @@
-# CIFAR-10 enlarged to 224 pixels, as SparseSwin's published program reads it (spec sparseswin_stvit.md, A6): crops of
-# 8 to 100 % of the image, bilinear without antialiasing, ImageNet's mean and deviation.
+# CIFAR-10 enlarged to 224 pixels, as SparseSwin's published program reads it (docs/models/sparse_swin.md,
+# 'Recipe'): crops of 8 to 100 % of the image, bilinear without antialiasing, ImageNet's mean and deviation.
 _base_ = './cifar10_32.py'
 
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])

@@ -1,5 +1,5 @@
-# ImageNet100 as SparseSwin's published program reads it (spec sparseswin_stvit.md, A6): bilinear without antialiasing,
-# no augmentation but crop and flip.
+# ImageNet100 as SparseSwin's published program reads it (docs/models/sparse_swin.md, 'Recipe'): bilinear without
+# antialiasing, no augmentation but crop and flip.
 _base_ = './imagenet100_224.py'
 
 train_pipeline = [

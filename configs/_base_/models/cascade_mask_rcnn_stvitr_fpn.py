@@ -1,4 +1,4 @@
-# Cascade Mask R-CNN as STViT-R's authors trained it (spec sparseswin_stvit.md, D4), on STViT-R-S.
+# Cascade Mask R-CNN as STViT-R's authors trained it (docs/models/stvit_r.md, 'Detector recipe'), on STViT-R-S.
 _base_ = './cascade_mask_rcnn_sparseswin_fpn.py'  # preprocessor, pyramid, float32 parts
 
 # Four convolutions and one linear layer; boxes of each class, trained by the overlap of what they decode to.

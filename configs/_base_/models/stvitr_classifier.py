@@ -1,4 +1,5 @@
-# STViT-R-S for ImageNet-1k at 224 x 224, with the regularisation of its authors (spec sparseswin_stvit.md, C5).
+# STViT-R-S for ImageNet-1k at 224 x 224, with the regularisation of its authors (docs/models/stvit_r.md,
+# 'Classifier recipe').
 model = dict(
     type='ImageClassifier',
     backbone=dict(

@@ -1,4 +1,4 @@
-# SwinViT: three stages of Swin at 32 pixels, 7,048,612 parameters (spec swin_systems.md, 1.1).
+# SwinViT: three stages of Swin at 32 pixels, 7,048,612 parameters (docs/models/swin.md, 'SwinViT').
 model = dict(
     type='ImageClassifier',
     backbone=dict(type='mmsparseswin.Swin', arch='cifar', out_type='avg_featmap'),

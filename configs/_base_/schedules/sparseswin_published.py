@@ -1,5 +1,5 @@
-# SparseSwin's published program on ImageNet100 (spec A6): Adam 1e-4 at batch 128, constant, float32,
-# 100 epochs, the best on the test set is kept, all epochs but the first in evaluation mode.
+# SparseSwin's published program on ImageNet100 (docs/models/sparse_swin.md, 'Recipe'): Adam 1e-4 at batch 128,
+# constant, float32, 100 epochs, the best on the test set is kept, all epochs but the first in evaluation mode.
 _base_ = '../classification_runtime.py'
 
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)

@@ -1,5 +1,5 @@
-# Swin-T as the HSE project trained it (spec swin_systems.md, 2.2): the official recipe in float32 with weight decay on
-# every parameter. Published there: 80.60 % top-1, 95.10 % top-5.
+# Swin-T as the HSE project trained it (docs/models/swin.md, 'The HSE run of Swin-T'): the official recipe in
+# float32 with weight decay on every parameter. Published there: 80.60 % top-1, 95.10 % top-5.
 _base_ = './swin-t_16xb64_in1k.py'
 
 train_dataloader = dict(batch_size=256)

@@ -1,4 +1,4 @@
-# SwinViT on CIFAR-10 as published (spec swin_systems.md, 1.2); 91.10 % there after 200 epochs.
+# SwinViT on CIFAR-10 as published (docs/models/swin.md, 'SwinViT recipe'); 91.10 % there after 200 epochs.
 # No normalisation, cutmix in every batch, gradients clipped tensor by tensor, four cycles of 50 epochs with a warm-up
 # in each, weight decay on everything with two axes (bias tables included), float16 with a loss scaler.
 _base_ = [

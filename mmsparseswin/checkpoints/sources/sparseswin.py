@@ -1,4 +1,4 @@
-"""The SparseSwin authors' classifier and dense encoder: torchvision's stages 1-3, then SparTa (spec A8 and B3)."""
+"""Read the SparseSwin authors' classifier and dense encoder (docs/models/sparse_swin.md, 'Weights')."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-# ResNet-50, three maps of its own and three more (spec swin_systems.md, 2.3: ResNet50_A).
+# ResNet-50, three maps of its own and three more (docs/models/ssd.md, 'Backbones').
 _base_ = '../ssd.py'
 
 input_size = 300

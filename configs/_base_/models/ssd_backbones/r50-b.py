@@ -1,4 +1,4 @@
-# ResNet-50 without its last stage: one fine map, and five more (spec swin_systems.md, 2.3: ResNet50_B).
+# ResNet-50 without its last stage: one fine map, and five more (docs/models/ssd.md, 'Backbones').
 _base_ = '../ssd.py'
 
 input_size = 300

@@ -1,5 +1,5 @@
 # Swin-T whose maps are taken after patch merging; its last two blocks are not there
-# (spec swin_systems.md, 2.3: SwinT_A). 'conv' merging drops the odd row and column of 21, hence 10.
+# (docs/models/ssd.md, 'Backbones'). 'conv' merging drops the odd row and column of 21, hence 10.
 _base_ = '../ssd.py'
 
 input_size = 336

@@ -1,4 +1,4 @@
-# Swin-T stages 1-3, their map expanded to stride 8, and five more (spec swin_systems.md, 2.3: SwinT_B).
+# Swin-T stages 1-3, their map expanded to stride 8, and five more (docs/models/ssd.md, 'Backbones').
 _base_ = '../ssd.py'
 
 input_size = 336

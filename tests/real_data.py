@@ -1,0 +1,23 @@
+"""Real images for tests: in data/ of the clone, or in the folder that MMSPARSESWIN_DATA names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def cifar10() -> Path:
+    """Return the folder of CIFAR-10, or skip the test."""
+    folder = _data() / 'cifar10'
+    if not any((folder / name).exists() for name in ('test.json', 'cifar-10-batches-py')):
+        pytest.skip(
+            'no CIFAR-10 in data/cifar10: train any CIFAR-10 config for an epoch, which downloads it, or name the '
+            'folder that holds cifar10/ in MMSPARSESWIN_DATA'
+        )
+    return folder
+
+
+def _data() -> Path:
+    return Path(os.environ.get('MMSPARSESWIN_DATA') or ROOT / 'data')
