@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import coco_fuzzer
 import numpy as np
@@ -11,6 +12,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from pycocotools import mask as pycoco
 
+from mmsparseswin.detection.data_check import check as file_check
 from mmsparseswin.detection.data_check.masks import _runs
 from mmsparseswin.detection.dataset_check import check_config, inspect_config
 from mmsparseswin.detection.metrics import restore_ids
@@ -258,3 +260,39 @@ def test_predictions_get_their_ids_back(tmp_path):
     restore_ids(path, dict(image_id={2: 'photo'}, category_id={}))
     assert json.loads(path.read_text()) == [dict(image_id='photo', category_id=1, score=0.5)]
     restore_ids(tmp_path / 'none.json', {})
+
+
+def test_a_repaired_file_is_repaired_once_while_its_copy_is_there(judge, tmp_path, monkeypatch):
+    file, content = tmp_path / 'ann.json', copy.deepcopy(judge.sound)
+    classes = tuple(category['name'] for category in content['categories'])
+    for number, annotation in enumerate(content['annotations']):
+        annotation['id'] = number  # from 0
+    file.write_text(json.dumps(content))
+    judged, original = [], file_check._judge
+    monkeypatch.setattr(file_check, '_judge', lambda *args: judged.append(1) or original(*args))
+
+    def run(folder):
+        file_check._SEEN.clear()  # as in another process
+        verdict = file_check.check_file(str(file), 'option', classes, False, repair_dir=str(folder))
+        return verdict, Path(file_check.repaired_path(verdict, str(folder)))
+
+    first, repaired = run(tmp_path / 'a')
+    assert first.rewrite
+    assert repaired.is_file()
+    assert run(tmp_path / 'a') == (first, repaired)
+    assert len(judged) == 1
+    assert run(tmp_path / 'b')[1].read_text() == repaired.read_text()
+    repaired.unlink()
+    run(tmp_path / 'a')
+    assert repaired.is_file()
+    assert len(judged) == 3
+
+
+def test_a_file_without_annotations_is_refused_after_it_passed_for_a_test_set(judge, tmp_path):
+    file, content = tmp_path / 'ann.json', copy.deepcopy(judge.sound)
+    classes = tuple(category['name'] for category in content['categories'])
+    del content['annotations']
+    file.write_text(json.dumps(content))
+    assert not file_check.check_file(str(file), 'option', classes, False, ('images', 'categories')).errors
+    with pytest.raises(InputError, match="has no list 'annotations'"):
+        file_check.check_file(str(file), 'option', classes, False)

@@ -1,11 +1,12 @@
 """Check one annotation file as a whole, remember the verdict, and write the repaired copy."""
 
+import fcntl
 import gc
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,8 @@ from mmsparseswin.detection.data_check.ids import check_ids
 from mmsparseswin.detection.data_check.reading import decode, parse, read_bytes, to_utf8
 from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile
 
-_VERSION = '1'  # of the checks: raise it when they change, so that remembered verdicts are forgotten
+_VERSION = '2'  # of the checks: raise it when they change, so that remembered verdicts are forgotten
+_LARGE = 50 << 20  # bytes from which the check takes seconds
 _SEEN: dict[tuple, 'Verdict'] = {}  # files of this process: val and test mostly read the same one
 
 
@@ -45,7 +47,7 @@ def check_file(
     sections: Sequence[str] = tuple(RECORDS),
     repair_dir: str | None = None,
 ) -> Verdict:
-    """Check the annotation file `path`; a file that was found clean before is not checked again.
+    """Check the annotation file `path`; a file that was checked before is not checked again.
 
     Args:
         path: the file.
@@ -60,13 +62,32 @@ def check_file(
     """
     data = read_bytes(path, option)
     digest = hashlib.blake2b(data, digest_size=16)
-    digest.update(repr((_VERSION, path, classes, masks_needed)).encode())
+    digest.update(repr((_VERSION, path, classes, masks_needed, *sections)).encode())
     key = digest.hexdigest()
-    if (remembered := _SEEN.get((key, repair_dir)) or _recall(key)) is not None:
-        return remembered
-    findings = Findings(path)
+    # The first process of a run checks, the others wait for its verdict: each check takes memory of several file sizes.
+    with _one_at_a_time(key):
+        if (verdict := _SEEN.get((key, repair_dir)) or _recall(key, repair_dir)) is None:
+            if len(data) > _LARGE:
+                print(f'checking {path} ({len(data) >> 20} MiB); the verdict is remembered', flush=True)
+            verdict = _judge(Verdict(path, key), data, option, classes, masks_needed, sections, repair_dir)
+            if not verdict.errors:
+                _remember(verdict)
+    _SEEN[key, repair_dir] = verdict
+    return verdict
+
+
+def _judge(
+    verdict: Verdict,
+    data: bytes,
+    option: str,
+    classes: tuple[str, ...],
+    masks_needed: bool,
+    sections: Sequence[str],
+    repair_dir: str | None,
+) -> Verdict:
+    """Fill `verdict` by checking the content `data`, and write the repaired copy if one is needed."""
+    findings = Findings(verdict.path)
     data = to_utf8(data, findings)
-    verdict = Verdict(path, key)
     with _no_garbage_collection():
         coco = decode(data, findings, sections)
     if coco is not None:
@@ -82,15 +103,10 @@ def check_file(
         for section in ('images', 'categories')
         for fields in findings.fields.get(section, {}).values()
     )
-    if verdict.errors:
-        return verdict
-    if not verdict.rewrite:
-        _remember(verdict)
-    elif repair_dir is not None:
-        content = parse(data, path)
+    if verdict.rewrite and not verdict.errors and repair_dir is not None:
+        content = parse(data, verdict.path)
         content.setdefault('annotations', [])
         write_atomically(repaired_path(verdict, repair_dir), json.dumps(findings.apply(content)).encode())
-    _SEEN[key, repair_dir] = verdict
     return verdict
 
 
@@ -129,12 +145,25 @@ def _cache_file(key: str) -> str:
     return os.path.join(root, 'mmsparseswin', 'data_check', f'{key}.json')
 
 
-def _recall(key: str) -> Verdict | None:
+@contextmanager
+def _one_at_a_time(key: str) -> Iterator[None]:
+    """Let one process of this machine at a time deal with the file of `key`, where files can be locked."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            lock = Path(_cache_file(key)).with_suffix('.lock')
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context(lock.open('w')), fcntl.LOCK_EX)
+        yield
+
+
+def _recall(key: str, repair_dir: str | None) -> Verdict | None:
+    """Return the remembered verdict; of a file that was repaired only if its copy is there."""
     try:
         verdict = msgspec.json.decode(Path(_cache_file(key)).read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError):
         return None
-    return verdict if verdict.key == key else None
+    lacks_copy = verdict.rewrite and repair_dir is not None and not os.path.isfile(repaired_path(verdict, repair_dir))
+    return None if verdict.key != key or lacks_copy else verdict
 
 
 def _remember(verdict: Verdict) -> None:
