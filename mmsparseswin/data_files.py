@@ -1,7 +1,6 @@
-"""Files of data sets: which are missing, and writing one that is whole or not there."""
+"""Files of data sets: which are missing."""
 
 import os
-import tempfile
 from collections.abc import Iterable
 
 
@@ -19,12 +18,3 @@ def _list(folder: str) -> set[str]:
             return {entry.name for entry in entries}
     except (OSError, ValueError):
         return set()
-
-
-def write_atomically(path: str, data: bytes) -> None:
-    """Write a file that other processes see whole or not at all."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), delete=False) as file:
-        file.write(data)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)

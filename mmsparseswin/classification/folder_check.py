@@ -17,7 +17,8 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmpretrain.datasets import CustomDataset
 from mmpretrain.registry import DATASETS
 
-from mmsparseswin.data_files import missing_files, write_atomically
+from mmsparseswin.atomic_files import write_atomically
+from mmsparseswin.data_files import missing_files
 from mmsparseswin.errors import InputError, few
 from mmsparseswin.image_headers import read_header
 

@@ -1,7 +1,6 @@
 """COCO mAP by the fastest evaluator at hand, with predictions that keep the user's ids."""
 
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from mmdet.evaluation import CocoMetric as PlainCocoMetric
 from mmdet.evaluation import FasterCocoMetric
 
+from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.registry import METRICS
 
 # The same mAP from both; faster-coco-eval takes well under half the time but is compiled code that a machine may lack.
@@ -43,6 +43,4 @@ def restore_ids(path: Path, originals: dict[str, dict[int, Any]]) -> None:
     for record in records:
         for field, ids in originals.items():
             record[field] = ids.get(record[field], record[field])
-    part = path.with_name(path.name + '.part')
-    part.write_text(json.dumps(records))
-    os.replace(part, path)
+    write_atomically(path, json.dumps(records).encode())

@@ -1,6 +1,5 @@
 """Save checkpoints so that a kill at any moment loses none: whole files only, the old one deleted last."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.registry import HOOKS
 
 
@@ -17,21 +17,7 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
         """Write bytes to `filepath`, whole or not at all."""
-        write_atomically(Path(filepath), obj)
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write `content` to a temporary file in the folder of `path`, which it then replaces; missing folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    try:
-        with open(partial, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        write_atomically(filepath, obj)
 
 
 @HOOKS.register_module()

@@ -5,7 +5,8 @@ import pytest
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.logging import MessageHub
 
-from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook, write_atomically
+from mmsparseswin.atomic_files import write_atomically
+from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 
 
 class DiskFullError(OSError):

@@ -41,3 +41,10 @@ def classifier(tools, tmp_path_factory) -> Trained:
     config = tiny.write_classifier(folder, folder / 'images')
     result = tools.run('train.py', config, '--amp', cwd=folder)
     return Trained(folder, config, folder / 'work_dirs' / 'classifier' / 'epoch_1.pth', result)
+
+
+@pytest.fixture
+def coco(tmp_path) -> tuple[Path, Path]:
+    """A data set to spoil, see tiny.edit, and the config of a detector on it."""
+    root = tiny.draw_coco(tmp_path / 'coco')
+    return root, tiny.write_detector(tmp_path, root)

@@ -1,7 +1,5 @@
 """Section 6.6 of the main job: every mistake ends in one line that says what to do, and exit code 2."""
 
-import json
-
 import pytest
 import tiny
 import torch
@@ -12,20 +10,6 @@ def only_error(result) -> str:
     assert 'Traceback' not in result.out + result.err
     assert len(result.errors) == 1, result.err
     return result.errors[0]
-
-
-@pytest.fixture
-def coco(tmp_path):
-    """A data set to spoil, its config, and its annotations as a dict with a method to write them back."""
-    root = tiny.draw_coco(tmp_path / 'coco')
-    return root, tiny.write_detector(tmp_path, root)
-
-
-def edit(root, change) -> None:
-    path = root / 'annotations.json'
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def test_missing_data_root(tools, coco, tmp_path):
@@ -40,12 +24,12 @@ def test_annotations_that_are_not_json(tools, coco, tmp_path):
 
 
 def test_annotations_that_lack_a_key(tools, coco, tmp_path):
-    edit(coco[0], lambda content: content.pop('categories'))
+    tiny.edit(coco[0], lambda content: content.pop('categories'))
     assert "no list 'categories'" in only_error(tools.run('train.py', coco[1], cwd=tmp_path))
 
 
 def test_an_annotation_for_an_image_that_is_not_there(tools, coco, tmp_path):
-    edit(coco[0], lambda content: content['annotations'][1].update(image_id=77))
+    tiny.edit(coco[0], lambda content: content['annotations'][1].update(image_id=77))
     assert 'annotations 2 are for images' in only_error(tools.run('train.py', coco[1], cwd=tmp_path))
 
 
@@ -69,7 +53,7 @@ def test_a_truncated_image_is_skipped_if_the_config_says_so(tools, coco, tmp_pat
 
 
 def test_classes_that_do_not_match_the_annotations(tools, coco, tmp_path):
-    edit(coco[0], lambda content: content['categories'][0].update(name='Square'))
+    tiny.edit(coco[0], lambda content: content['categories'][0].update(name='Square'))
     error = only_error(tools.run('train.py', coco[1], cwd=tmp_path))
     assert 'the classes square are not among the categories Square, disc' in error
 

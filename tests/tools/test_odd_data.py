@@ -10,19 +10,6 @@ import torch
 from PIL import Image
 
 
-@pytest.fixture
-def coco(tmp_path):
-    root = tiny.draw_coco(tmp_path / 'coco')
-    return root, tiny.write_detector(tmp_path, root)
-
-
-def edit(root, change) -> None:
-    path = root / 'annotations.json'
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
 def scores(tools, config, checkpoint, folder, *options) -> dict:
     result = tools.run('test.py', config, checkpoint, '--work-dir', 'run', '--out', 's.json', '--out-item', 'metrics',
                        *options, cwd=folder)  # fmt: skip
@@ -40,7 +27,7 @@ def test_renumbered_ids_keep_the_score_and_predictions_keep_the_ids(tools, detec
             image['id'] = f'photo {image["id"]}'
         content['categories'].reverse()
 
-    edit(coco[0], spoil)
+    tiny.edit(coco[0], spoil)
     found, log = scores(tools, coco[1], detector.checkpoint, tmp_path)
     assert found == plain
     for words in ('evaluators miss such objects', 'predictions keep the original', 'labels follow the names'):
@@ -56,7 +43,9 @@ def test_sixteen_bits_and_a_byte_order_mark_are_said(tools, coco, tmp_path):
     for path in (root / 'images').glob('*.jpg'):
         grey = np.asarray(Image.open(path).convert('L')).astype(np.uint16) * 16
         Image.fromarray(grey).save(path.with_suffix('.png'))
-    edit(root, lambda c: [image.update(file_name=image['file_name'].replace('jpg', 'png')) for image in c['images']])
+    tiny.edit(
+        root, lambda c: [image.update(file_name=image['file_name'].replace('jpg', 'png')) for image in c['images']]
+    )
     path = root / 'annotations.json'
     path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())
     result = tools.run('train.py', config, '--no-validate', cwd=tmp_path)
@@ -70,8 +59,8 @@ def test_sixteen_bits_and_a_byte_order_mark_are_said(tools, coco, tmp_path):
 
 
 def test_the_tool_lists_all_errors(tools, coco, tmp_path):
-    edit(coco[0], lambda c: (c['annotations'][0].update(area=None), c['annotations'][2].update(bbox=[1, 2])))
-    edit(coco[0], lambda c: c['annotations'][1].update(category_id='ten'))
+    tiny.edit(coco[0], lambda c: (c['annotations'][0].update(area=None), c['annotations'][2].update(bbox=[1, 2])))
+    tiny.edit(coco[0], lambda c: c['annotations'][1].update(category_id='ten'))
     result = tools.run('misc/check_dataset.py', coco[1], cwd=tmp_path)
     assert result.code == 2
     assert len(result.errors) == 1

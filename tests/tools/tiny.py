@@ -1,6 +1,7 @@
 """A detector and a classifier that train in seconds, and a handful of pictures for them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,11 @@ def write_classifier(folder: Path, root: Path) -> Path:
     path = folder / 'classifier.py'
     path.write_text(CLASSIFIER.format(root=str(root)))
     return path
+
+
+def edit(root: Path, change: Callable[[dict], object]) -> None:
+    """Change the annotations below `root` in place."""
+    path = root / 'annotations.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from mmsparseswin.data_files import write_atomically
+from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.detection.data_check.boxes import Objects, check_images, check_objects
 from mmsparseswin.detection.data_check.categories import check_categories
 from mmsparseswin.detection.data_check.findings import Findings
 from mmsparseswin.detection.data_check.ids import check_ids
 from mmsparseswin.detection.data_check.reading import decode, parse, read_bytes, to_utf8
 from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile
+from mmsparseswin.layers.processor import cache_folder
 
 _VERSION = '2'  # of the checks: raise it when they change, so that remembered verdicts are forgotten
 _LARGE = 50 << 20  # bytes from which the check takes seconds
@@ -140,9 +141,8 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _cache_file(key: str) -> str:
-    root = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
-    return os.path.join(root, 'mmsparseswin', 'data_check', f'{key}.json')
+def _cache_file(key: str) -> Path:
+    return cache_folder() / 'data_check' / f'{key}.json'
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def _one_at_a_time(key: str) -> Iterator[None]:
     """Let one process of this machine at a time deal with the file of `key`, where files can be locked."""
     with ExitStack() as stack:
         with suppress(OSError):
-            lock = Path(_cache_file(key)).with_suffix('.lock')
+            lock = _cache_file(key).with_suffix('.lock')
             lock.parent.mkdir(parents=True, exist_ok=True)
             fcntl.flock(stack.enter_context(lock.open('w')), fcntl.LOCK_EX)
         yield
@@ -159,7 +159,7 @@ def _one_at_a_time(key: str) -> Iterator[None]:
 def _recall(key: str, repair_dir: str | None) -> Verdict | None:
     """Return the remembered verdict; of a file that was repaired only if its copy is there."""
     try:
-        verdict = msgspec.json.decode(Path(_cache_file(key)).read_bytes(), type=Verdict)
+        verdict = msgspec.json.decode(_cache_file(key).read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError):
         return None
     lacks_copy = verdict.rewrite and repair_dir is not None and not os.path.isfile(repaired_path(verdict, repair_dir))
