@@ -27,9 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'benchmark': ('analysis_tools/benchmark.py', 'time backbones, detectors and classifiers beside those of others'),
     'profile-job': ('analysis_tools/profile_job.py', 'say where the time of a training or test goes'),
     'extract-features': ('analysis_tools/extract_features.py', "write a classifier's features, draw where it looks"),
-    'equal-budget': ('analysis_tools/equal_budget.py', 'train several configs for the same minutes and compare them'),
-    'handover': ('analysis_tools/handover.py', 'train a detector from a pretrained classifier and from scratch'),
-    'ssd-grid': ('analysis_tools/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
+    'equal-budget': ('experiments/equal_budget.py', 'train several configs for the same minutes and compare them'),
+    'handover': ('experiments/pretrain_then_detect.py', 'train a detector from a pretrained classifier, from scratch'),
+    'ssd-grid': ('experiments/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
 }
 # dist-* -> (tool, its positional arguments before the number of processes)
 _DISTRIBUTED = {'dist-train': ('train.py', ['CONFIG']), 'dist-test': ('test.py', ['CONFIG', 'CHECKPOINT'])}

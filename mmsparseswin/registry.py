@@ -60,11 +60,11 @@ MODELS = _child(
     root.MODELS,
     [
         *('mmsparseswin.backbones', 'mmsparseswin.engine'),
-        *_wing('mmdet', 'detection', 'float32', 'merged_swin', 'necks', 'pyramid', 'ssd_head', 'valid_area'),
+        *_wing('mmdet', 'detection', 'float32', 'necks', 'ssd.head', 'ssd.merged_swin', 'ssd.six_maps', 'valid_area'),
     ],
 )
-TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd_priors'))
-TRANSFORMS = _child(root.TRANSFORMS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'ssd_augmentation')])
+TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd.priors'))
+TRANSFORMS = _child(root.TRANSFORMS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'ssd.augmentation')])
 METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'metrics')])
 DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100'))
 HOOKS = _child(root.HOOKS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook')])

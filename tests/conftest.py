@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmsparseswin.detection.shapes import draw_dataset
+from mmsparseswin.shapes.dataset import draw_dataset
 
 ROOT = Path(__file__).parents[1]
 

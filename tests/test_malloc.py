@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import ctypes, sys
 from mmsparseswin import malloc
-from mmsparseswin.analysis.speed import _resident
+from mmsparseswin.benchmark.timing import _resident
 
 def resident():
     return _resident('VmRSS') / 2**20

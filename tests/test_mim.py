@@ -83,7 +83,7 @@ def test_without_any_import_before_a_config_can_ask_for_the_file(tmp_path):
 
 
 def test_tools_take_names(tmp_path, monkeypatch):
-    from mmsparseswin import run_config
+    from mmsparseswin.cli import run_config
 
     monkeypatch.chdir(tmp_path)
     cfg = run_config.load_config(f'mmsparseswin::{MAIN}')

@@ -140,8 +140,8 @@ def main() -> None:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
     from mmengine.runner import CheckpointLoader, autocast  # torch comes after the command line: --help answers at once
 
-    from mmsparseswin import run_config
-    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.cli import run_config
     from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.image_files import batches, find_images
 

@@ -47,8 +47,11 @@ def main() -> None:
     check_out(args.out, args.out_item)
     if args.interval < 1:
         raise InputError(f'--interval {args.interval}: must be at least 1')
-    from mmsparseswin import evaluation_config, run_config  # torch comes after the command line: --help answers at once
-    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file
+    from mmsparseswin.cli import (  # torch comes after the command line: --help answers at once
+        evaluation_config,
+        run_config,
+    )
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()

@@ -53,8 +53,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train."""
     args = parse_args()
-    from mmsparseswin import run_config  # torch comes after the command line: --help answers at once
-    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, checkpoint_to_resume
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file, checkpoint_to_resume
+    from mmsparseswin.cli import run_config  # torch comes after the command line: --help answers at once
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()

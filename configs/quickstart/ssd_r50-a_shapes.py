@@ -1,4 +1,4 @@
-# SSD on a slim ResNet-50-A and the embedded data set; tools/analysis_tools/ssd_grid.py trains it with every neck.
+# SSD on a slim ResNet-50-A and the embedded data set; tools/experiments/ssd_grid.py trains it with every neck.
 _base_ = [
     '../_base_/models/ssd_backbones/r50-a.py',
     '../_base_/datasets/shapes_ssd.py',

@@ -1,4 +1,4 @@
-# SSD on a slim SparseSwin-T and the embedded data set; tools/analysis_tools/ssd_grid.py trains it with every neck.
+# SSD on a slim SparseSwin-T and the embedded data set; tools/experiments/ssd_grid.py trains it with every neck.
 _base_ = [
     '../_base_/models/ssd_backbones/sparseswin-t.py',
     '../_base_/datasets/shapes_ssd.py',

@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/models/stvitr_classifier.py',
+    '../_base_/models/stvit_r_classifier.py',
     '../_base_/datasets/imagenet_224.py',
     '../_base_/schedules/imagenet_300e.py',
     '../_base_/classification_runtime.py',

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from mmsparseswin.analysis.attention_slots import dense, near_slots
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.errors import InputError
-from mmsparseswin.layers.blocks import SwinBlock
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
 from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage
-from mmsparseswin.layers.sparta import SparseStage, TokenBlock, TokensToMapAttention
+from mmsparseswin.layers.sparse_stage import SparseStage, TokenBlock, TokensToMapAttention
+from mmsparseswin.layers.swin_block import SwinBlock
 from mmsparseswin.layers.windows import WindowPlan, window_plan
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmsparseswin.analysis.attention_maps import Attention
 from mmsparseswin.analysis.attention_views import attention_received, rollout
-from mmsparseswin.layers.sparta import SparseStage
+from mmsparseswin.layers.sparse_stage import SparseStage
 
 
 def attention_heat(model: nn.Module, records: Sequence[Attention]) -> dict[int, Tensor]:

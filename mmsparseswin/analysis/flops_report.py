@@ -16,10 +16,10 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmsparseswin import run_config
 from mmsparseswin.analysis.flops import Cost, Report, count_flops
 from mmsparseswin.backbones import SparseSwin, STViTR, Swin
 from mmsparseswin.backbones.base import TokenBackbone
+from mmsparseswin.cli import run_config
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
 

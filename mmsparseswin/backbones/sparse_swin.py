@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmsparseswin.backbones.sparse_stage import SparseStageSwin
+from mmsparseswin.backbones.sparse_stage_swin import SparseStageSwin
 from mmsparseswin.backbones.swin import Swin
 from mmsparseswin.errors import InputError
 from mmsparseswin.registry import register_backbone
@@ -25,7 +25,7 @@ class SparseSwin(SparseStageSwin):
     Args:
         arch: a name of ``arch_zoo``, or a dict with 'embed_dims', three 'depths'
             and 'num_heads', 'num_tokens', 'token_dims', and any other key found there.
-        token_resize: 'weight', 'feature' or 'tile', see :class:`mmsparseswin.layers.sparta.SparseStage`.
+        token_resize: 'weight', 'feature' or 'tile', see :class:`mmsparseswin.layers.sparse_stage.SparseStage`.
         token_to_map: 'cross_attention' (ours: image queries, token keys) or 'mlp' (published, blind to the image).
         pos_encoding: 'none', or 'sincos1d' as in the published dense encoder.
         token_qkv_bias: bias on the token blocks' queries, keys and values (published: True in the classifier, False in

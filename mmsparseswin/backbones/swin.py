@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmsparseswin.backbones.base import OUT_TYPES, TokenBackbone, pick, pick_arch, pick_stages, reject_unknown
+from mmsparseswin.backbones.base import TokenBackbone
+from mmsparseswin.backbones.options import OUT_TYPES, pick, pick_arch, pick_stages, reject_unknown
 from mmsparseswin.errors import InputError
-from mmsparseswin.layers.blocks import SwinBlock, SwinStage
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.patches import MERGING, PatchEmbed
 from mmsparseswin.layers.resize import resize_positions
+from mmsparseswin.layers.swin_block import SwinBlock, SwinStage
 from mmsparseswin.registry import register_backbone
 
 

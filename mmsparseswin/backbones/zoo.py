@@ -6,7 +6,7 @@ from typing import Any
 
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.sparse_swin import SparseSwin
-from mmsparseswin.backbones.stvitr import STViTR
+from mmsparseswin.backbones.stvit_r import STViTR
 from mmsparseswin.backbones.swin import Swin
 from mmsparseswin.errors import InputError
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmsparseswin.checkpoints.architecture import Architecture, is_semantic, is_sparse, read_architecture
 from mmsparseswin.checkpoints.reading import read_checkpoint
 from mmsparseswin.checkpoints.sources import SOURCES, translate
-from mmsparseswin.checkpoints.sources.own import OWN
+from mmsparseswin.checkpoints.sources.mmsparseswin import OWN
 from mmsparseswin.checkpoints.sources.rules import by_reason
 from mmsparseswin.errors import InputError
 

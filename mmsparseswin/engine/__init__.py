@@ -6,9 +6,9 @@ from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
 from mmsparseswin.engine.data_notes import DataNotesHook
-from mmsparseswin.engine.loading import LoadImageFromFile
+from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
-from mmsparseswin.engine.published_habits import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
+from mmsparseswin.engine.published_recipes import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
 from mmsparseswin.engine.stop_after import StopAfterHook
 
 __all__ = [

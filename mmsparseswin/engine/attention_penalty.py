@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmsparseswin.errors import InputError
-from mmsparseswin.layers.sparta import SparseStage
+from mmsparseswin.layers.sparse_stage import SparseStage
 from mmsparseswin.registry import HOOKS, MODELS
 
 FORMS = ('l1_sum', 'l2_sum', 'l2_mean', 'entropy')

@@ -7,8 +7,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmsparseswin.analysis.training_curves import draw_curves, read_scalars
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
+from mmsparseswin.engine.training_curves import draw_curves, read_scalars
 from mmsparseswin.registry import HOOKS
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmsparseswin.layers.kernels import linear, unwatched_on_cpu
+from mmsparseswin.layers.fast_path import linear, unwatched_on_cpu
 from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.windows import WindowPlan
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.layers.attention import attend
-from mmsparseswin.layers.kernels import linear, unwatched_on_cpu
+from mmsparseswin.layers.fast_path import linear, unwatched_on_cpu
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
 
 # Keys of the windows that are taken together in inference; from 2,000 to 16,000 the time hardly changes.

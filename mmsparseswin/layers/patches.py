@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsparseswin.layers.blocks import init_swin
+from mmsparseswin.layers.fast_path import linear
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.kernels import linear
+from mmsparseswin.layers.pre_norm import init_swin
 
 
 class PatchEmbed(nn.Module):

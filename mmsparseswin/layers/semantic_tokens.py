@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmsparseswin.layers.blocks import PreNormBlock, SwinStage
 from mmsparseswin.layers.cross_attention import CrossAttention
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.neighbourhoods import Neighbourhood, UnitPlan, unit_plan
 from mmsparseswin.layers.pooled_keys import pooled
+from mmsparseswin.layers.pre_norm import PreNormBlock
 from mmsparseswin.layers.resize import resize_positions
+from mmsparseswin.layers.swin_block import SwinStage
 from mmsparseswin.layers.token_pooling import TokenLogits, max_pool, weighted_pool
 from mmsparseswin.layers.windows import window_plan
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmsparseswin.layers.fast_path import unwatched
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.kernels import unwatched
 
 # What the published models add between tokens of different regions; exp(-100) is 0 in every float type.
 MASKED = -100.0

@@ -7,7 +7,8 @@ from torch import nn
 from mmsparseswin import SparseSwin, STViTR, Swin, create_model
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers import cross_attention, neighbourhoods, resize, windows
-from mmsparseswin.layers.blocks import DropPath, SwinBlock
+from mmsparseswin.layers.pre_norm import DropPath
+from mmsparseswin.layers.swin_block import SwinBlock
 
 SLIM = dict(embed_dims=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
 SLIM_SPARSE = dict(

@@ -15,7 +15,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 
-from mmsparseswin.run_config import load_config
+from mmsparseswin.cli.run_config import load_config
 
 ROOT = Path(__file__).parents[2]
 FAMILY = sorted((ROOT / 'configs/stvit_r').glob('*.py'))

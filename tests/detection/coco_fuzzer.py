@@ -29,7 +29,7 @@ from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mmsparseswin.detection.dataset_check import check_config
+from mmsparseswin.detection.data_check.datasets import check_config
 from mmsparseswin.errors import InputError
 
 _MEMORY = 2**31  # bytes that one mutation may take; pycocotools took 21 GB of one number

@@ -13,8 +13,8 @@ from PIL import Image
 from pycocotools import mask as pycoco
 
 from mmsparseswin.detection.data_check import check as file_check
+from mmsparseswin.detection.data_check.datasets import check_config, inspect_config
 from mmsparseswin.detection.data_check.masks import _runs
-from mmsparseswin.detection.dataset_check import check_config, inspect_config
 from mmsparseswin.detection.metrics import restore_ids
 from mmsparseswin.errors import InputError
 

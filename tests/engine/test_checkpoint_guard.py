@@ -3,7 +3,8 @@ import torch
 from mmengine.registry import HOOKS
 from torch import nn
 
-from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook, load_or_refuse, load_with_report
+from mmsparseswin.checkpoints.training_files import load_or_refuse, load_with_report
+from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
 from mmsparseswin.errors import InputError
 
 

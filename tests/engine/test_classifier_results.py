@@ -12,8 +12,8 @@ from mmpretrain.structures import DataSample
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from mmsparseswin.analysis.training_curves import draw_curves, read_scalars, scores
 from mmsparseswin.engine import ConfusionMatrix, StopAfterHook, stop_after
+from mmsparseswin.engine.training_curves import draw_curves, read_scalars, scores
 
 
 @pytest.fixture

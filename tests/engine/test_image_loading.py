@@ -7,7 +7,7 @@ from mmcv.transforms import LoadImageFromFile as Mmcv
 from mmdet.registry import TRANSFORMS
 from PIL import Image
 
-from mmsparseswin.engine.loading import LoadImageFromFile
+from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_headers import find_damage, read_header
 

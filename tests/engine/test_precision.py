@@ -3,7 +3,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmsparseswin import run_config
+from mmsparseswin.cli import run_config
 from mmsparseswin.engine import precision as module
 from mmsparseswin.engine.precision import PrecisionOptimWrapper, choose_precision
 from mmsparseswin.errors import InputError

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmsparseswin.layers.blocks import SwinBlock
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.semantic_tokens import SemanticBlock, SemanticStage, TokenGeneration
+from mmsparseswin.layers.swin_block import SwinBlock
 
 DIMS, HEADS = 16, 2
 

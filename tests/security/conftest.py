@@ -10,17 +10,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
 import damaged
 import hostile
 import tiny
+from forked_tools import Zygote
 from routes import Routes, reset_scope
-from zygote import Zygote
 
 from mmsparseswin.engine.safe_reader import install_safe_reader
 
 
 @pytest.fixture(scope='session')
 def tools():
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
+    forked_tools = Zygote()
+    yield forked_tools
+    forked_tools.close()
 
 
 class Made(NamedTuple):

@@ -13,7 +13,8 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 
 from mmsparseswin.checkpoints import convert
-from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook, load_or_refuse
+from mmsparseswin.checkpoints.training_files import load_or_refuse
+from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
 
 ROOT = Path(__file__).parents[2]
 

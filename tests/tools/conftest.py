@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import pytest
 import tiny
-from zygote import Result, Zygote
+from forked_tools import Result, Zygote
 
 
 @pytest.fixture(scope='session')
 def tools():
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
+    forked_tools = Zygote()
+    yield forked_tools
+    forked_tools.close()
 
 
 class Trained(NamedTuple):

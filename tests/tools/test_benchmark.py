@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from mmengine.fileio import load
 
-from mmsparseswin.analysis import speed
-from mmsparseswin.analysis.benchmark import Settings
-from mmsparseswin.analysis.benchmark_report import judge
-from mmsparseswin.analysis.benchmark_runs import MALLOCS, contestants_of
-from mmsparseswin.analysis.peers import OUTPUTS
+from mmsparseswin.benchmark import timing
+from mmsparseswin.benchmark.baselines import OUTPUTS
+from mmsparseswin.benchmark.comparison import Settings
+from mmsparseswin.benchmark.report import judge
+from mmsparseswin.benchmark.runs import MALLOCS, contestants_of
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
 PRESETS = sorted((TOOL.parent / 'benchmark_presets').glob('*.yml'))
@@ -118,7 +118,7 @@ def test_a_detector_of_a_config_runs(tools, tmp_path):
 
 
 def test_an_interruption_keeps_what_was_measured(tmp_path, monkeypatch):
-    rounds = speed.rounds
+    rounds = timing.rounds
 
     def interrupted(*args):
         for i, times in enumerate(rounds(*args)):
@@ -126,7 +126,7 @@ def test_an_interruption_keeps_what_was_measured(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             yield times
 
-    monkeypatch.setattr(speed, 'rounds', interrupted)
+    monkeypatch.setattr(timing, 'rounds', interrupted)
     out = tmp_path / 'run.json'
     args = ['swin-tiny', '--sizes', '1x32x32', '1x32x64', '--no-memory', '--min-rounds', '9', '--out', str(out)]
     monkeypatch.setattr(sys, 'argv', [str(TOOL), *args])
@@ -146,7 +146,7 @@ def test_scaling_times_all_sizes_in_one_run_and_fits_the_growth(tools, tmp_path)
     (run,) = json.loads((tmp_path / 'run.json').read_text())['runs']
     assert len(run['rates']) == 1  # of one race
     points = {record['size']: record['median'] for record in run['records']}
-    assert run['growth']['swin-tiny@fp32'] == pytest.approx(speed.growth([1024, 4096, 9216], list(points.values())))
+    assert run['growth']['swin-tiny@fp32'] == pytest.approx(timing.growth([1024, 4096, 9216], list(points.values())))
 
 
 @pytest.mark.parametrize('path', PRESETS, ids=lambda path: path.stem)
@@ -222,7 +222,7 @@ def test_results_of_one_kind_of_processor_are_compared_by_their_ratios(written, 
 def test_the_choices_of_the_command_line_are_those_of_the_package():
     tool = runpy.run_path(str(TOOL))
     assert tool['OUTPUTS'] == OUTPUTS
-    assert tool['PRECISIONS'] == tuple(speed.PRECISIONS)
+    assert tool['PRECISIONS'] == tuple(timing.PRECISIONS)
     assert tool['MALLOCS'] == tuple(MALLOCS)
 
 

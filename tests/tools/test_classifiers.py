@@ -16,8 +16,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS as CLASSIFIERS
 from PIL import Image
 
+from mmsparseswin.cli.run_config import set_epochs, set_pretrained
 from mmsparseswin.errors import InputError
-from mmsparseswin.run_config import set_epochs, set_pretrained
 
 ROOT = Path(__file__).parents[2]
 ARCH = dict(
@@ -133,7 +133,7 @@ def test_a_classifier_starts_the_main_detector_and_an_ssd(tools, trained, tmp_pa
 def test_configs_are_compared_on_equal_budgets(tools, trained, tmp_path):
     twin = tmp_path / 'twin.py'
     twin.write_text(f"_base_ = '{trained.config}'\n")
-    arguments = ['analysis_tools/equal_budget.py', trained.config, twin, '--out-dir', 'out']
+    arguments = ['experiments/equal_budget.py', trained.config, twin, '--out-dir', 'out']
     result = tools.run(*arguments, '--minutes', 5, '--epochs', 2, cwd=tmp_path)
     assert result.code == 0, result.err
     runs = json.loads((tmp_path / 'out' / 'results.json').read_text())['runs']
@@ -160,7 +160,7 @@ def test_the_handover_is_measured(tools, trained, tmp_path):
     detector = ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py'
     arguments = ['--classifier', trained.config, '--detector', detector, '--shapes', 'shapes', '--images', 8, 4]
     arguments += ['--minutes', 0.2, '--detector-epochs', 1, '--out-dir', 'out']
-    result = tools.run('analysis_tools/handover.py', *arguments, cwd=tmp_path)
+    result = tools.run('experiments/pretrain_then_detect.py', *arguments, cwd=tmp_path)
     assert result.code == 0, result.err
     found = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert found['classifier']['accuracy/top1'] == 100

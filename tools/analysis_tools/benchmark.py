@@ -78,17 +78,17 @@ def main() -> None:
     """Measure, print, write."""
     args = parse_args()
     if args.compare:
-        from mmsparseswin.analysis.benchmark_comparison import compare, read_result
+        from mmsparseswin.benchmark.result_diff import compare, read_result
 
         print(compare(*map(read_result, args.compare)))
         return
     path = preset_path(args.preset) if args.preset else None
-    from mmsparseswin.analysis import benchmark_report, benchmark_runs
+    from mmsparseswin.benchmark import report, runs
 
-    result = benchmark_runs.run_all(args, benchmark_runs.read_preset(path) if path else dict(runs=[{}]))
-    print(benchmark_report.as_markdown(result))
+    result = runs.run_all(args, runs.read_preset(path) if path else dict(runs=[{}]))
+    print(report.as_markdown(result))
     if out := args.out or (path and Path('work_dirs/benchmarks') / f'{path.stem}.json'):
-        benchmark_runs.tell('wrote ' + ', '.join(map(str, benchmark_report.write(result, out))))
+        runs.tell('wrote ' + ', '.join(map(str, report.write(result, out))))
     if result['interrupted']:
         sys.exit(130)
 

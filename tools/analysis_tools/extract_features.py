@@ -40,9 +40,9 @@ def main() -> None:
     from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
     from mmpretrain import FeatureExtractor
 
-    from mmsparseswin import run_config
     from mmsparseswin.analysis.features import features_of
-    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.cli import run_config
     from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.image_files import batches, find_images
 

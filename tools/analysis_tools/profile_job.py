@@ -35,9 +35,9 @@ def main() -> None:
         raise InputError(f'--batches {args.batches}: must be at least 2, the first does not count')
     from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
 
-    from mmsparseswin import run_config
-    from mmsparseswin.analysis.job_profile import profile_test, profile_training
-    from mmsparseswin.engine.checkpoint_guard import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.benchmark.job_profile import profile_test, profile_training
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.cli import run_config
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()

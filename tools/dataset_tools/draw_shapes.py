@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 from mmsparseswin import cli
-from mmsparseswin.detection.shapes import draw_dataset
-from mmsparseswin.detection.shapes_sheet import save_sheet
+from mmsparseswin.shapes.contact_sheet import save_sheet
+from mmsparseswin.shapes.dataset import draw_dataset
 
 
 def main() -> None:

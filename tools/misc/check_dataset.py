@@ -13,7 +13,7 @@ from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 
 if TYPE_CHECKING:
-    from mmsparseswin.detection.dataset_check import CheckedSet
+    from mmsparseswin.detection.data_check.datasets import CheckedSet
 
 
 def summary(one: 'CheckedSet') -> str:
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     parser.add_argument('--write-repaired', metavar='DIR', help='folder for repaired copies of annotation files')
     args = parser.parse_args()
-    from mmsparseswin import run_config  # torch comes after the command line: --help answers at once
-    from mmsparseswin.detection.dataset_check import inspect_config
+    from mmsparseswin.cli import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.detection.data_check.datasets import inspect_config
 
     cfg = run_config.load_config(args.config, args.cfg_options)
     checked = inspect_config(cfg, repair_dir=args.write_repaired)

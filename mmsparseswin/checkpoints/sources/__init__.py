@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmsparseswin.checkpoints.sources.microsoft import MICROSOFT
+from mmsparseswin.checkpoints.sources.mmsparseswin import OWN
 from mmsparseswin.checkpoints.sources.openmmlab import MMDET, MMPRETRAIN
-from mmsparseswin.checkpoints.sources.own import OWN
 from mmsparseswin.checkpoints.sources.rules import Source, Translation
 from mmsparseswin.checkpoints.sources.sparseswin import SPARSESWIN, SPARSESWIN_DENSE
-from mmsparseswin.checkpoints.sources.stvitr import STVITR_CLS, STVITR_DET
+from mmsparseswin.checkpoints.sources.stvit_r import STVITR_CLS, STVITR_DET
 from mmsparseswin.checkpoints.sources.timm import TIMM
 from mmsparseswin.checkpoints.sources.torchvision import TORCHVISION
 from mmsparseswin.checkpoints.sources.transformers import TRANSFORMERS

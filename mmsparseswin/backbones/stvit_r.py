@@ -1,0 +1,138 @@
+"""STViT-R backbone: a Swin whose third stage runs on semantic tokens (CVPR 2023, docs/models/stvit_r.md)."""
+
+from typing import Any
+
+from torch import nn
+
+from mmsparseswin.backbones.options import pick
+from mmsparseswin.backbones.sparse_stage_swin import SparseStageSwin
+from mmsparseswin.errors import InputError
+from mmsparseswin.layers.neighbourhoods import MASKS, PRESETS
+from mmsparseswin.layers.patches import ConvStem
+from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage, TokenGeneration
+from mmsparseswin.layers.swin_block import SwinBlock
+from mmsparseswin.layers.token_pooling import POOLING
+from mmsparseswin.registry import register_backbone
+
+_SEMANTIC = 2  # the stage of semantic tokens
+
+
+@register_backbone
+class STViTR(SparseStageSwin):
+    """STViT-R-Swin, for classification and detection with the same parameter names.
+
+    A convolutional stem instead of the patch embedding; Swin stages 1, 2 and 4; stage 3 made of dumbbell units
+    (:mod:`mmsparseswin.layers.semantic_tokens`). Blocks keep their published numbers: ``stages.2.blocks.{i}`` is a Swin
+    block where ``i % 6 == 0`` and holds ``norm1``, ``attn.q``, ``attn.kv``, ``attn.proj``, ``norm2``, ``mlp.fc1``,
+    ``mlp.fc2``, ``layer_scale_1`` and ``layer_scale_2`` elsewhere. The stem is ``patch_embed.conv1``, ``bn1``,
+    ``conv2``, ``bn2``.
+
+    Args:
+        arch: a name of ``arch_zoo``, or a dict with 'embed_dims', 'depths' (the third a multiple of 6), 'num_heads' and
+            any key of ``arch_defaults``.
+        preset: 'cls', the published classifier, or 'det', the published detector. They share names and shapes, but
+            differ in whom semantic tokens look at, so weights of one need training in the other.
+        masks: 'exact': padding never changes a semantic token. 'official': the published detector's masks, for weights
+            that were trained with them; the published classifier has none.
+        tokens_per_window: side of a window's semantic tokens: 2, 3 (published) or 4.
+        use_global: one learned token per place, added to the semantic tokens in block 2.
+        use_conv_pos: a depth-wise convolution over the pooled tokens of each window in blocks 1, 7, ...
+        relative_pos: relative position bias among the semantic tokens.
+        shortcut: keep the pooled tokens in block 1 of the 'cls' preset; 'det' always does.
+        layer_scale: initial scale of the branches around semantic tokens. Published: 1e-5.
+        pooling: 'max' (published) or 'learned', a weighted mean.
+        global_keys: bound the blocks that see whole maps (4; with 'cls' also 2 and 5), whose cost else grows with the
+            square of the image area: a map of more tokens than this is pooled for them
+            (:mod:`mmsparseswin.layers.pooled_keys`; same parameters, same result up to that size). None: never. What it
+            saves at which size is in docs/flops.md.
+        sparta: SparseSwin's sparse tokens in place of the Swin stage 4, 'num_tokens' of 'token_dims' channels as the
+            arch says; options ``token_*`` and ``pos_encoding`` and a square ``img_size`` as of :class:`SparseSwin`.
+        **swin: every option of :class:`Swin`.
+    """
+
+    # fmt: off
+    arch_zoo: dict[str, dict[str, Any]] = {
+        'tiny':  dict(embed_dims=96,  depths=(2, 2, 6, 2),  num_heads=(3, 6, 12, 24), drop_path_rate=0.2,  # ours
+                      num_tokens=49, token_dims=512),
+        'small': dict(embed_dims=96,  depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24), drop_path_rate=0.3,
+                      num_tokens=64, token_dims=768),
+        'base':  dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), drop_path_rate=0.4,
+                      num_tokens=81, token_dims=1024),
+    }
+    # fmt: on
+    arch_defaults: dict[str, Any] = {**SparseStageSwin.arch_defaults, 'num_tokens': 49, 'token_dims': 512}
+
+    def __init__(
+        self,
+        arch: str | dict = 'tiny',
+        preset: str = 'cls',
+        masks: str = 'exact',
+        tokens_per_window: int = 3,
+        use_global: bool = False,
+        use_conv_pos: bool = False,
+        relative_pos: bool = False,
+        shortcut: bool = False,
+        layer_scale: float = 1e-5,
+        pooling: str = 'max',
+        global_keys: int | None = None,
+        sparta: bool = False,
+        **swin: Any,
+    ) -> None:
+        # Plain values, which a module may hold before it is initialised; the base class builds from them.
+        self.preset, self.masks = pick('preset', preset, PRESETS), pick('masks', masks, MASKS)
+        self.pooling = pick('pooling', pooling, POOLING)
+        if tokens_per_window not in (2, 3, 4):
+            raise InputError(f'tokens_per_window {tokens_per_window} is unknown; choose one of [2, 3, 4]')
+        self.tokens_per_window, self.layer_scale = tokens_per_window, layer_scale
+        self.use_global, self.use_conv_pos, self.relative_pos = use_global, use_conv_pos, relative_pos
+        self.shortcut = shortcut or preset == 'det'
+        if global_keys is not None and (global_keys < 1 or relative_pos):
+            raise InputError(
+                f'global_keys={global_keys}, relative_pos={relative_pos}: take a positive number or None, and None '
+                'with relative_pos, because pooled keys have no single position'
+            )
+        self.global_keys, self.sparta = global_keys, sparta
+        super().__init__(arch, **swin)
+
+    def _stage_depths(self) -> tuple[int, ...]:
+        depths = super()._stage_depths()
+        if len(depths) <= _SEMANTIC or depths[_SEMANTIC] % UNIT:
+            raise InputError(f'depths {depths}: the third must be there and a multiple of {UNIT}, the blocks of a unit')
+        return depths
+
+    def _make_patch_embed(self) -> nn.Module:
+        if self.settings['patch_size'] != ConvStem.patch_size:
+            raise InputError(f'patch_size {self.settings["patch_size"]}: the convolutional stem has a stride of 4')
+        return ConvStem(self.in_channels, self.settings['embed_dims'])
+
+    def _make_block(self, i: int, j: int, options: dict[str, Any]) -> nn.Module:
+        role = j % UNIT
+        if i != _SEMANTIC or role == 0:
+            # The published detector shifts and masks even a single window.
+            single = self.preset == 'det' and self.masks == 'official'
+            shift = i != _SEMANTIC and j % 2 == 1
+            return SwinBlock(*self._widths(i), (self._window(i),) * 2, shift, shift_single=single, **options)
+        options = options | {'layer_scale': self.layer_scale}
+        if role == 1:
+            options |= {'pooling': self.pooling, 'conv_pos': self.use_conv_pos, 'shortcut': self.shortcut}
+            return TokenGeneration(*self._widths(i), see_seeds=self.preset == 'cls', **options)
+        if self.relative_pos and role in (3, 4):
+            options['bias_side'] = (self._tokens(),) * 2 if role == 3 else self._raster()
+        if self.use_global and j == 2:  # in the first unit only, as published
+            options['global_side'] = self._raster()
+        return SemanticBlock(*self._widths(i), **options)
+
+    def _join(self, i: int, blocks: list[nn.Module], downsample: nn.Module | None) -> nn.Module:
+        if i != _SEMANTIC:
+            return super()._join(i, blocks, downsample)
+        window, tokens = self._window(i), self._tokens()
+        return SemanticStage(blocks, window, tokens, self.preset, self.masks, self.global_keys, downsample)
+
+    def _tokens(self) -> int:
+        """Side of a window's semantic tokens; clipped as the window is."""
+        return min(self.tokens_per_window, self._window(_SEMANTIC))
+
+    def _raster(self) -> tuple[int, int]:
+        """All semantic tokens at ``img_size``."""
+        grid, window, tokens = self._grid(_SEMANTIC), self._window(_SEMANTIC), self._tokens()
+        return -(-grid.height // window) * tokens, -(-grid.width // window) * tokens

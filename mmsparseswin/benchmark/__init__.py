@@ -1,0 +1,1 @@
+"""Time models side by side: cases, baselines, timing, reports."""

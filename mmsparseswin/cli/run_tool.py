@@ -1,0 +1,97 @@
+"""What the commands under `tools/` share: their common options and one clear line per mistake."""
+
+import atexit
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from mmsparseswin.errors import InputError
+from mmsparseswin.log_filters import quiet_console
+
+# Mistakes of the user that mmengine and mmdet report with their own exceptions: (type, words of the message).
+_KNOWN: tuple[tuple[type[Exception], str], ...] = (
+    (KeyError, 'is not in the .* registry'),
+    (AssertionError, 'does not matches the length of'),  # mmdet's NumClassCheckHook
+    (ValueError, 'should be either all None or not None'),  # mmengine's Runner: half a val or test loop
+    (RuntimeError, r'should not be None when calling (train|val|test) method'),
+    (AssertionError, 'is not in the pretrained model'),  # init_cfg with another prefix
+    (RuntimeError, 'Current CUDA Device does not support bfloat16'),
+    (NotImplementedError, 'mmcv operator .* exists only compiled'),
+)
+_BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
+    try:
+        with quiet_console():
+            main()
+        if in_group():
+            leave_group()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        if rank() > 0:
+            time.sleep(5)  # rank 0 mostly met the same error: it speaks, and torchrun stops this process meanwhile
+        sys.stdout.flush()  # what a pipe or a file still waits for must not come after the error
+        print(f'error: {message}', file=sys.stderr, flush=True)
+        # Not sys.exit: data loader workers and a half-initialised process group must not hold or re-report the exit.
+        os._exit(2)
+
+
+def in_group() -> bool:
+    """Return True in a process of a distributed run; torch is not imported to find out."""
+    distributed = sys.modules.get('torch.distributed')
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
+
+
+def leave_group() -> NoReturn:
+    """End a process of a distributed run whose work is done, with exit code 0.
+
+    Threads of gloo abort one run of two processes in five in the destructors of C++ (torch 2.11: "terminate called
+    without an active exception"), so these do not run; what Python does at its end is done here.
+    """
+    from torch import distributed  # tools must answer --help without torch
+
+    distributed.destroy_process_group()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def user_message(error: Exception) -> str | None:
+    """One line for an error the user can mend; None for a bug, which keeps its traceback."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if text.startswith('Caught ') and 'Traceback (most recent call last)' in text:
+        # A data loader worker's exception comes back with the worker's traceback; its last line is the message.
+        text = text.rstrip().splitlines()[-1].partition(': ')[2]
+    text = ' '.join(text.split())
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, (InputError, *_BAD_FILE)):
+        return text
+    if any(isinstance(error, kind) and re.search(words, text) for kind, words in _KNOWN):
+        return text
+    if isinstance(error, TypeError) and frames and frames[-1].name == 'build_from_cfg':
+        return f'{text}: the config gives an option that this class does not take, or lacks one'
+    if any(frame.filename.endswith('torch/serialization.py') and 'load' in frame.name for frame in frames):
+        return f'the checkpoint is corrupt or was not written by torch.save: {text}'
+    if any(frame.name == 'resume' and 'mmengine/runner/' in frame.filename for frame in frames):
+        return f'the checkpoint cannot be resumed by this config: {type(error).__name__}: {text}'
+    if type(error).__name__ == 'OutOfMemoryError':
+        return f'out of GPU memory: lower train_dataloader.batch_size, use --amp or model.backbone.with_cp=True. {text}'
+    return None
+
+
+def rank() -> int:
+    """This process's number among all of a distributed run, known before the process group exists."""
+    return int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', 0)))

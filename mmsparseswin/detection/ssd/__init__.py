@@ -1,0 +1,1 @@
+"""SSD: priors, six maps, head and augmentation (docs/models/ssd.md)."""

@@ -1,0 +1,140 @@
+"""Blocked inference: a Swin block, a few windows at a time.
+
+A block as a whole writes and reads back its normalised, projected and hidden activations, up to four times the size of
+the map each; on a CPU that is time spent on memory. In pieces of a few thousand tokens the same steps stay in cache
+(docs/benchmarks). Every row goes through the same operations as in one piece. A library may round products of another
+number of rows otherwise, so the size of the pieces changes a float32 result by at most 1e-6 of its largest value; where
+the library rounds alike, as oneDNN does on AVX-512, not by a bit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmsparseswin.layers.attention import WindowAttention, attend
+from mmsparseswin.layers.fast_path import hooked, linear, unwatched_on_cpu
+from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.processor import processor
+from mmsparseswin.layers.windows import window_plan
+
+if TYPE_CHECKING:
+    from mmsparseswin.layers.swin_block import SwinBlock
+
+_tokens: ContextVar[int | None] = ContextVar('blocked_inference', default=None)
+
+
+@contextmanager
+def blocked_inference(tokens: int | None = None) -> Iterator[None]:
+    """Set the size of a piece for the code inside: ``None`` as measured to be good, 0 no blocking at all.
+
+    Blocking takes place where nothing but the result is wanted: on a CPU, in eval mode, without gradients, tracing,
+    compilation or hooks inside the block.
+    """
+    token = _tokens.set(tokens)
+    try:
+        yield
+    finally:
+        _tokens.reset(token)
+
+
+def piece_size(block: 'SwinBlock', x: Tensor) -> int:
+    """Tokens per piece for this block and these tokens (B, N, C); 0 where it must run as a whole."""
+    if not unwatched_on_cpu(x) or torch.is_grad_enabled() or block.training:
+        return 0
+    tokens = _tokens.get()
+    if tokens == 0 or type(block.attn) is not WindowAttention or hooked(*list(block.modules())[1:]):
+        return 0
+    return processor().chunk_tokens * torch.get_num_threads() if tokens is None else tokens
+
+
+class Piece(NamedTuple):
+    """Some windows of a batch."""
+
+    windows: int
+    tokens: Tensor  # (windows * area,) token in each slot, counted through the batch; any where the slot is padding
+    padding: Tensor | None  # (windows * area, 1) True where it is
+    masks: Tensor | None  # (windows,) row of the plan's mask; None for windows without a seam
+
+
+class Pieces(NamedTuple):
+    """The windows of a batch in pieces, and the way back."""
+
+    pieces: list[Piece]
+    inverse: Tensor  # (B * N,) slot of each token, counted through the pieces
+    mask: Tensor | None  # (seam windows, 1, area, area)
+
+
+@lru_cache(maxsize=64)
+def _pieces(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int) -> Pieces:
+    with torch.device('cpu'):  # index arithmetic, whatever device is the default
+        return _make_pieces(grid, window, shift, shift_single, batch, tokens)
+
+
+def _make_pieces(
+    grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int
+) -> Pieces:
+    plan = window_plan(grid, window, shift, torch.device('cpu'), shift_single)
+    area, cells = window[0] * window[1], grid.height * grid.width
+    seam = 0 if plan.mask is None else len(plan.mask)
+    images = 1 if plan.flat else batch
+    zero_row = batch * cells if plan.flat else cells
+    slots = plan.gather.view(1, -1, area)  # (images, windows, area)
+    padding = (slots == zero_row).expand(images, -1, -1)
+    slots = slots + cells * torch.arange(images)[:, None, None]
+    # Windows without a seam first, then the others, those with equal masks side by side.
+    split = slots.shape[1] - seam
+    order = torch.arange(images * slots.shape[1]).view(images, -1)
+    order = torch.cat((order[:, :split].flatten(), order[:, split:].t().flatten()))
+    slots, padding = slots.flatten(0, 1)[order], padding.flatten(0, 1)[order]
+    masks = torch.arange(seam).repeat_interleave(images)
+
+    step, plain, pieces = max(1, tokens // area), images * split, []
+    for first, last in ((0, plain), (plain, len(slots))):
+        for start in range(first, last, step):
+            stop = min(start + step, last)
+            outside = padding[start:stop].flatten()[:, None]
+            pieces.append(
+                Piece(
+                    stop - start,
+                    slots[start:stop].flatten().clamp(max=batch * cells - 1),
+                    outside if outside.any() else None,
+                    masks[start - plain : stop - plain] if start >= plain else None,
+                )
+            )
+    inverse = torch.zeros(batch * cells + 1, dtype=torch.long)
+    inverse[slots.masked_fill(padding, batch * cells).flatten()] = torch.arange(slots.numel())
+    return Pieces(pieces, inverse[:-1], None if plan.mask is None else plan.mask[:, None])
+
+
+def swin_block(block: 'SwinBlock', x: Tensor, grid: Grid, tokens: int) -> Tensor:
+    """The block on (B, N, C) tokens of ``grid``, ``tokens`` at a time; what its ``forward`` returns."""
+    attn, rows = block.attn, x.reshape(-1, x.shape[-1])
+    plan = _pieces(grid, attn.window, block.shift, block.shift_single, len(x), tokens)
+    bias = attn.relative_bias().to(x.dtype)
+    mask = None if plan.mask is None else plan.mask.to(x.dtype)
+    mixed = x.new_empty(sum(len(piece.tokens) for piece in plan.pieces), x.shape[-1])
+    for piece, slots in zip(plan.pieces, mixed.split([len(piece.tokens) for piece in plan.pieces]), strict=True):
+        seam = None if mask is None or piece.masks is None else mask.index_select(0, piece.masks)
+        _mix(block, rows, piece, bias if seam is None else bias + seam, slots)
+    out = torch.empty_like(rows)
+    # Windows are padded; what follows needs the tokens alone, in any pieces of about one size.
+    parts = -(-len(rows) // tokens)
+    for part, inverse, outs in zip(*(t.tensor_split(parts) for t in (rows, plan.inverse, out)), strict=True):
+        part = linear(attn.proj, mixed.index_select(0, inverse), plus=part)
+        torch.add(part, block.mlp(block.norm2(part)), out=outs)
+    return out.view(x.shape)
+
+
+def _mix(block: 'SwinBlock', rows: Tensor, piece: Piece, bias: Tensor, out: Tensor) -> None:
+    """Attention inside the windows of a piece, into its slots (windows * area, C)."""
+    attn, shape = block.attn, (piece.windows, block.attn.window[0] * block.attn.window[1], block.attn.num_heads)
+    y = block.norm1(rows.index_select(0, piece.tokens))
+    if piece.padding is not None:
+        y = y.masked_fill_(piece.padding, 0)
+    q, k, v = linear(attn.qkv, y).view(*shape[:2], 3, shape[2], -1).permute(2, 0, 3, 1, 4)
+    out.view(*shape, -1).copy_(attend(q, k, v, bias)[0].transpose(1, 2))

@@ -1,0 +1,95 @@
+"""The Swin block and stage, and the parts every block shares."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmsparseswin.layers.attention import WindowAttention
+from mmsparseswin.layers.chunked import piece_size, swin_block
+from mmsparseswin.layers.fast_path import recomputed
+from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.pre_norm import PreNormBlock
+from mmsparseswin.layers.windows import window_plan
+
+
+class SwinBlock(PreNormBlock):
+    """Norm, window attention, norm, MLP, each with a residual (Swin, figure 3).
+
+    Args:
+        dims: channels.
+        num_heads: heads.
+        window: (height, width) of a window.
+        shift: shift the windows by half a window.
+        mlp_ratio: hidden channels of the MLP over ``dims``.
+        qkv_bias: bias on queries, keys and values.
+        drop: dropout on both outputs.
+        attn_drop: dropout on attention weights.
+        drop_path: stochastic depth rate.
+        norm_eps: epsilon of the layer norms.
+        shift_single: shift an axis that one window covers, too.
+    """
+
+    attn: WindowAttention
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        window: tuple[int, int],
+        shift: bool = False,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        drop: float = 0.0,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+        shift_single: bool = False,
+    ) -> None:
+        attn = WindowAttention(dims, num_heads, window, qkv_bias, attn_drop, drop)
+        super().__init__(dims, attn, mlp_ratio, drop, drop_path, norm_eps)
+        self.shift, self.shift_single = shift, shift_single
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """(B, N, C) tokens of ``grid`` -> the same shape."""
+        tokens = piece_size(self, x)
+        if tokens:
+            return swin_block(self, x, grid, tokens)
+        plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
+        if self.recomputes():
+            qkv = recomputed(lambda x: self.attn.project(self.norm1(x), plan), x)
+            attended = self.attn.mix(qkv, plan)[0].view(x.shape)
+        else:
+            attended = self.attn(self.norm1(x), plan)[0]
+        x = x + self.drop_path(attended)
+        return x + self.drop_path(self.transform(x))
+
+
+class SwinStage(nn.Module):
+    """An optional downsampling, then blocks; every second block is shifted.
+
+    Args:
+        blocks: the blocks, in order.
+        downsample: module with ``(x, grid) -> (x, grid)`` run before them.
+        with_cp: recompute each block's activations in the backward pass.
+    """
+
+    def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None = None, with_cp: bool = False) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
+        """(B, N, C) tokens of ``grid`` -> tokens of the returned grid."""
+        if self.downsample is not None:
+            x, grid = self.downsample(x, grid)
+        return self.run_blocks(x, grid), grid
+
+    def run_blocks(self, x: Tensor, grid: Grid) -> Tensor:
+        """The blocks alone: (B, N, C) tokens of ``grid`` -> the same shape."""
+        for block in self.blocks:
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint(block, x, grid, use_reentrant=False)
+            else:
+                x = block(x, grid)
+        return x

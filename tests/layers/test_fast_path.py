@@ -1,0 +1,167 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmsparseswin.layers import fast_path
+from mmsparseswin.layers.fast_path import linear
+from mmsparseswin.layers.processor import processor
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """How many products our own path took."""
+    if not processor().report.onednn:
+        pytest.skip('this PyTorch has no oneDNN')
+    monkeypatch.setattr(fast_path, 'processor', lambda: processor()._replace(onednn_linear=True))
+    taken, product = [], fast_path._product
+    monkeypatch.setattr(fast_path, '_product', lambda *args, **kwargs: taken.append(1) or product(*args, **kwargs))
+    return taken
+
+
+@pytest.mark.parametrize('shape', [(5, 24), (2, 7, 24), (1, 24), (0, 24)])
+@pytest.mark.parametrize('bias', [True, False])
+def test_linear_and_gelu_without_gradients(products, shape, bias):
+    layer, x = nn.Linear(24, 40, bias=bias), torch.randn(shape)
+    with torch.no_grad():
+        got, activated = linear(layer, x), linear(layer, x, nn.GELU())
+    assert len(products) == 2
+    expected = F.linear(x.double(), layer.weight.double(), layer.bias.double() if bias else None)
+    torch.testing.assert_close(got.double(), expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(activated.double(), F.gelu(expected), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('inner', 'outer'), [(24, 40), (40, 24)])
+@pytest.mark.parametrize('act', [None, nn.GELU()])
+def test_gradients_equal_those_of_double_precision(products, inner, outer, act):
+    layer, x = nn.Linear(inner, outer), torch.randn(3, 9, inner, requires_grad=True)
+    exact = nn.Linear(inner, outer).double()
+    exact.load_state_dict(layer.state_dict())
+    exact_x = x.detach().double().requires_grad_()
+    weight = torch.randn(3, 9, outer)
+    (linear(layer, x, act) * weight).sum().backward()
+    expected = exact(exact_x)
+    ((expected if act is None else act(expected)) * weight).sum().backward()
+    assert len(products) == 3
+    for got, want in zip((x, *layer.parameters()), (exact_x, *exact.parameters()), strict=True):
+        torch.testing.assert_close(got.grad.double(), want.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_added_is_added_in_the_same_product(products):
+    layer, x, plus = nn.Linear(24, 40), torch.randn(2, 7, 24), torch.randn(2, 7, 40)
+    with torch.no_grad():
+        assert torch.equal(linear(layer, x, plus=plus), linear(layer, x) + plus)
+    assert len(products) == 2
+    for act in (None, nn.GELU()):
+        expected = (layer(x) if act is None else act(layer(x))) + plus
+        torch.testing.assert_close(linear(layer, x, act, plus), expected)
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_autocast_chooses_the_type_of_the_product(products, bias):
+    if not fast_path._has_primitive(torch.bfloat16):
+        pytest.skip('this processor has no bfloat16')
+    layer, x, plus = nn.Linear(24, 40, bias=bias), torch.randn(3, 9, 24, requires_grad=True), torch.randn(3, 9, 40)
+    with torch.autocast('cpu', torch.bfloat16):
+        with torch.no_grad():
+            assert linear(layer, x).dtype == linear(layer, x, nn.GELU()).dtype == torch.bfloat16
+            assert linear(layer, x, plus=plus).dtype == torch.float32
+        assert len(products) == 3
+        got, expected = linear(layer, x), layer(x)
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got, expected, atol=0.01, rtol=0.01)
+    grads = torch.autograd.grad(got.float().square().sum(), (x, *layer.parameters()))
+    wanted = torch.autograd.grad(expected.float().square().sum(), (x, *layer.parameters()))
+    assert len(products) == 4, "in bfloat16 PyTorch's own products go backward"
+    for ours, theirs in zip(grads, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.02)
+
+
+def test_frozen_weights_get_no_gradient(products):
+    layer, x = nn.Linear(8, 4), torch.randn(3, 8)
+    layer.weight.requires_grad_(False)
+    linear(layer, x).sum().backward()
+    assert torch.equal(layer.bias.grad, torch.full((4,), 3.0))
+    x.requires_grad_()
+    linear(layer, x).sum().backward()
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand(3, 8))
+    assert layer.weight.grad is None
+    assert len(products) == 2, 'a product was computed that nobody needs'
+
+
+def test_a_frozen_layer_builds_no_graph(products):
+    assert not linear(nn.Linear(8, 4).requires_grad_(False), torch.randn(3, 8), nn.GELU()).requires_grad
+    assert len(products) == 1
+
+
+class Watched(nn.Linear):
+    pass
+
+
+def by_hook(layer, x, called):
+    layer.register_forward_hook(lambda *_: called.append(1))
+    linear(layer, x)
+    assert called, 'the hook was not called'
+
+
+def by_counter(layer, x, called):
+    with FlopCounterMode(display=False) as counter:
+        linear(layer, x)
+    assert counter.get_total_flops() == 2 * x.numel() * layer.out_features
+
+
+def by_export(layer, x, called):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return linear(self.layer, x)
+
+    graph = str(torch.export.export(Net(), (x,)).graph)
+    assert 'linear' in graph
+    assert 'mkldnn' not in graph
+
+
+def by_vmap(layer, x, called):
+    assert torch.vmap(lambda row: linear(layer, row))(x).shape == (5, 4)
+
+
+def by_backward_hook(layer, x, called):
+    layer.register_full_backward_hook(lambda *_: called.append(1))
+    with torch.enable_grad():
+        linear(layer, x.requires_grad_()).sum().backward()
+    assert called, 'the hook was not called'
+
+
+@pytest.mark.parametrize('watch', [by_hook, by_counter, by_export, by_vmap, by_backward_hook])
+def test_whoever_watches_sees_pytorchs_own_operators(products, watch):
+    with torch.no_grad():
+        watch(nn.Linear(8, 4), torch.randn(5, 8), [])
+    assert not products
+
+
+@pytest.mark.parametrize(
+    ('layer', 'x'),
+    [
+        (Watched(8, 4), torch.randn(5, 8)),
+        (nn.Linear(8, 4).double(), torch.randn(5, 8, dtype=torch.float64)),
+        (nn.Linear(8, 4, device='meta'), torch.randn(5, 8, device='meta')),
+    ],
+    ids=['subclass', 'double', 'meta'],
+)
+def test_what_the_primitive_is_not_for_goes_to_the_module(products, layer, x):
+    with torch.no_grad():
+        assert linear(layer, x).shape == (5, 4)
+    assert not products
+
+
+def test_a_lora_like_replacement_is_called(products):
+    """Adapters replace a linear layer by a module of theirs."""
+    with torch.no_grad():
+        out = linear(nn.Sequential(nn.Linear(8, 4), nn.Threshold(1e9, 0)), torch.randn(5, 8))
+    assert torch.equal(out, torch.zeros(5, 4))
+    assert not products
