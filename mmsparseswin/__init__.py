@@ -11,18 +11,20 @@ from mmsparseswin import mim, registry  # noqa: F401  the registry registers the
 
 if TYPE_CHECKING:
     from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
+    from mmsparseswin.layers.fast_path import fast_path
 
 __version__ = '0.1.0'
-__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'list_models']
+__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'fast_path', 'list_models']
 
 mim.register_with_mmengine()
 
 
 def __getattr__(name: str) -> Any:
-    """Import the backbones, which need torch and mmengine.model, when one of their names is asked for (PEP 562)."""
+    """Import what needs torch when one of its names is asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module('mmsparseswin.backbones'), name)
+    home = 'mmsparseswin.layers.fast_path' if name == 'fast_path' else 'mmsparseswin.backbones'
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:
