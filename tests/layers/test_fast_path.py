@@ -230,7 +230,7 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, training):
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
     largest = max((grad.abs().max().item() for grad in plain_grads.values()), default=0)
     for n, grad in plain_grads.items():
-        assert (fast_grads[n] - grad).abs().max() <= 1e-4 * max(grad.abs().max().item(), 1e-3 * largest), n
+        assert (fast_grads[n] - grad).abs().max() <= 3e-4 * max(grad.abs().max().item(), 1e-3 * largest), n
 
 
 def test_the_switch_is_set_back_after_an_error():
