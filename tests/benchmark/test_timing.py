@@ -1,4 +1,4 @@
-"""Arithmetic, order and memory of the measuring code; nothing here depends on how fast the machine is."""
+"""Test arithmetic, order and memory of the timing code, independent of the speed of the machine."""
 
 import json
 import math
