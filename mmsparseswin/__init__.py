@@ -4,10 +4,9 @@ The import is light: no torch. A name below is imported when it is first used, a
 registry names ``SparseSwin``, ``STViTR`` and ``Swin``.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mmsparseswin import mim, registry  # noqa: F401  the registry registers the bare names
+from mmsparseswin import backbones, mim, registry  # noqa: F401  the registry registers the bare names
 
 if TYPE_CHECKING:
     from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
@@ -20,11 +19,11 @@ mim.register_with_mmengine()
 
 def __getattr__(name: str) -> Any:
     """Import the backbones, which need torch and mmengine.model, when one of their names is asked for (PEP 562)."""
-    if name not in __all__:
+    if name not in backbones.FILES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module('mmsparseswin.backbones'), name)
+    return getattr(backbones, name)
 
 
 def __dir__() -> list[str]:
     """List the names that are not imported yet, too."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *backbones.FILES})
