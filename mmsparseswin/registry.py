@@ -80,13 +80,12 @@ def register_backbone(cls: type) -> type:
     """Register `cls` as ``mmsparseswin.<name>`` and by its bare name, there instead of :func:`_register_bare`'s."""
     MODELS.register_module(module=cls)
     root.MODELS.register_module(module=cls, force=True)
-    if cls.__name__ not in _BACKBONES:  # one from outside the package, which may specialise one inside
-        _BACKBONES.update({cls.__name__: cls.__module__} | {name: _BACKBONES.pop(name) for name in list(_BACKBONES)})
+    _BACKBONES.setdefault(cls.__name__, cls.__module__)  # one from outside the package is new here
     return cls
 
 
 def backbone_classes() -> list[Any]:
-    """Import and return the classes of all backbones, special ones before those that they specialise."""
+    """Import and return the classes of all backbones."""
     return [MODELS.get(name) for name in _BACKBONES]
 
 

@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from mmsparseswin.backbones.swin import Swin
     from mmsparseswin.backbones.zoo import create_model, list_models
 
-# Class -> its file in this folder. A class that specialises another comes before it: weights go to the first that
-# recognises them.
+# Class -> its file in this folder: the one list of backbones.
 BACKBONES = {'STViTR': 'stvit_r', 'SparseSwin': 'sparse_swin', 'Swin': 'swin'}
 FILES = {**BACKBONES, 'create_model': 'zoo', 'list_models': 'zoo'}
 

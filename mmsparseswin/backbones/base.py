@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mmsparseswin.backbones.options import OUT_TYPES, pick, reject_unknown
 from mmsparseswin.checkpoints import LoadReport, load_pretrained
-from mmsparseswin.checkpoints.architecture import Architecture
 from mmsparseswin.checkpoints.resizing import Resizing, resize_table
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid, split_valid_area
@@ -98,15 +97,6 @@ class TokenBackbone(BaseModule):
     def models(cls) -> dict[str, dict[str, Any]]:
         """Return name -> options of the published models, for :func:`mmsparseswin.create_model`."""
         return {f'{cls.__name__.lower()}-{arch}': {'arch': arch} for arch in cls.arch_zoo}
-
-    @classmethod
-    def read_architecture(cls, tensors: Mapping[str, Tensor]) -> Architecture | None:
-        """Return the config of the backbone that ``tensors`` (our names) belong to; None if it is of another class.
-
-        Raises:
-            InputError: a tensor that tells a size is missing, or tells an impossible one.
-        """
-        return None
 
     def adapt_weights(self, tensors: Mapping[str, Tensor], report: LoadReport) -> Mapping[str, Tensor]:
         """Turn weights of a related backbone (our names) into a start for this one, and report what is left out."""
