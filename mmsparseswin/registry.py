@@ -20,10 +20,14 @@ __all__ = [
     'PARAM_SCHEDULERS',
     'TASK_UTILS',
     'TRANSFORMS',
+    'backbone_classes',
     'register_backbone',
 ]
 
-_BACKBONES = ('SparseSwin', 'STViTR', 'Swin')
+# Class -> its module. By name, because their import needs torch.
+_BACKBONES: dict[str, str] = {
+    name: f'mmsparseswin.backbones.{file}' for name, file in import_module('mmsparseswin.backbones').BACKBONES.items()
+}
 
 
 def _wing(library: str, package: str, *modules: str) -> list[str]:
@@ -59,7 +63,7 @@ def _child(parent: Registry, locations: list[str]) -> Registry:
 MODELS = _child(
     root.MODELS,
     [
-        *('mmsparseswin.backbones', 'mmsparseswin.engine'),
+        *(*_BACKBONES.values(), 'mmsparseswin.engine'),
         *_wing('mmdet', 'detection', 'float32', 'necks', 'ssd.head', 'ssd.merged_swin', 'ssd.six_maps', 'valid_area'),
     ],
 )
@@ -73,10 +77,16 @@ PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, ['mmsparseswin.engine'])
 
 
 def register_backbone(cls: type) -> type:
-    """Register `cls` as ``mmsparseswin.<name>``, and by its bare name instead of `_register_bare`'s function."""
+    """Register `cls` as ``mmsparseswin.<name>`` and by its bare name, there instead of :func:`_register_bare`'s."""
     MODELS.register_module(module=cls)
     root.MODELS.register_module(module=cls, force=True)
+    _BACKBONES.setdefault(cls.__name__, cls.__module__)  # one from outside the package is new here
     return cls
+
+
+def backbone_classes() -> list[Any]:
+    """Import and return the classes of all backbones."""
+    return [MODELS.get(name) for name in _BACKBONES]
 
 
 def _register_bare(name: str) -> None:
@@ -86,7 +96,7 @@ def _register_bare(name: str) -> None:
     """
 
     def build(*args: Any, **kwargs: Any) -> Any:
-        return getattr(import_module('mmsparseswin.backbones'), name)(*args, **kwargs)
+        return MODELS.get(name)(*args, **kwargs)
 
     build.__name__ = build.__qualname__ = name
     root.MODELS.register_module(module=build)

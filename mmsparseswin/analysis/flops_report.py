@@ -17,22 +17,22 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmsparseswin.analysis.flops import Cost, Report, count_flops
-from mmsparseswin.backbones import SparseSwin, STViTR, Swin
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.cli import run_config
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.registry import backbone_classes
 
 _VALUES = 'this model looks at values while it runs, which meta has none of; use --device cpu'
-_FAMILIES = {'swin': Swin, 'sparseswin': SparseSwin, 'stvitr': STViTR}
 
 
 def load(model: str, options: dict[str, Any] | None) -> Config:
     """Load the config at a path, or make the config of a classifier by its name."""
     family, _, arch = model.partition('-')
-    if family not in _FAMILIES or Path(model).exists():
+    families = {cls.__name__.lower(): f'mmsparseswin.{cls.__name__}' for cls in backbone_classes()}
+    if family not in families or Path(model).exists():
         return run_config.load_config(model, options)
-    backbone = dict(type=f'mmsparseswin.{_FAMILIES[family].__name__}', arch=arch, out_type='avg_featmap')
+    backbone = dict(type=families[family], arch=arch, out_type='avg_featmap')
     with torch.device('meta'):
         channels = MODELS.build(backbone).out_channels[-1]
     head = dict(type='LinearClsHead', num_classes=1000, in_channels=channels)

@@ -1,6 +1,6 @@
-"""What every backbone here shares: outputs, freezing, weights, and the protocol of the two libraries."""
+"""Base class of all backbones: outputs, freezing, weights, and the protocol of the two libraries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,41 +9,98 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmsparseswin.checkpoints import load_pretrained
+from mmsparseswin.backbones.options import OUT_TYPES, pick, reject_unknown
+from mmsparseswin.checkpoints import LoadReport, load_pretrained
+from mmsparseswin.checkpoints.resizing import Resizing, resize_table
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid, split_valid_area
 from mmsparseswin.layers.pre_norm import PreNormBlock
+from mmsparseswin.registry import MODELS
 
 
 class TokenBackbone(BaseModule):
     """Patch embedding and stages of tokens.
 
-    A subclass builds ``patch_embed`` and ``stages`` (each ``(x, grid) -> (x, grid)``) and then calls :meth:`_finish`.
+    A subclass builds ``patch_embed`` and ``stages`` (each ``(x, grid) -> (x, grid)`` with ``blocks`` and ``with_cp``),
+    sets ``depths``, and then calls :meth:`finish`.
+
+    Args:
+        in_channels: channels of the image.
+        out_type: 'featmap' (B, C, H, W) maps, 'avg_featmap' (B, C) pooled, 'raw' (B, N, C) tokens.
+        frozen_stages: -1 nothing, 0 the patch embedding, k that and the first k stages.
+        norm_eval: keep batch norms in eval mode while training.
+        init_cfg: mmengine's; ``dict(type='Pretrained', checkpoint=...)`` takes weights of any known source.
 
     Attributes:
+        arch_zoo: arch -> its settings.
+        resizing: tensors of the state dict that are tied to a grid, see :mod:`mmsparseswin.checkpoints.resizing`.
+        optional_parts: how names start that a file or the model may lack although the other has their stage.
+        depths: blocks of each stage.
         out_indices: stages whose output is returned.
         out_channels: channels of each output.
         out_strides: pixels per cell of each output map.
+
+    Raises:
+        InputError: an option or a value that does not exist; the message lists what does.
     """
+
+    arch_zoo: dict[str, dict[str, Any]] = {}
+    resizing: Resizing = {
+        'relative_position_bias_table': (0, resize_table),
+        'absolute_pos_embed': (1, resize_table),
+    }
+    optional_parts: tuple[str, ...] = ()
 
     patch_embed: nn.Module
     absolute_pos_embed: nn.Parameter | None
     stages: nn.ModuleList
-    in_channels: int
-    depths: Sequence[int]
+    depths: tuple[int, ...]
     out_indices: tuple[int, ...]
-    out_type: str
 
-    def _finish(
-        self, stage_dims: Sequence[int], stage_strides: Sequence[int], out_norms: Sequence[nn.Module | None]
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """Refuse unknown options before ``__init__`` runs."""
+        reject_unknown(cls, options)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_type: str = 'featmap',
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        init_cfg: dict | None = None,
     ) -> None:
-        """Name the output norms and freeze; ``out_norms`` has one entry per output."""
-        self.out_channels = tuple(stage_dims[i] for i in self.out_indices)
-        self.out_strides = tuple(stage_strides[i] for i in self.out_indices)
-        for i, norm in zip(self.out_indices, out_norms, strict=True):
+        super().__init__(init_cfg=init_cfg)
+        self.in_channels, self.out_type = in_channels, pick('out_type', out_type, OUT_TYPES)
+        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.absolute_pos_embed = None
+
+    def finish(
+        self, channels: Sequence[int], strides: Sequence[int], norms: Sequence[nn.Module | None], with_cp: bool | str
+    ) -> None:
+        """Name the output norms ``norm{i}``, freeze, and set gradient checkpointing: the last step of construction.
+
+        Args:
+            channels: of each output, as ``strides`` and ``norms``.
+            strides: pixels per cell.
+            norms: norm of an output; None for no norm.
+            with_cp: see :meth:`set_grad_checkpointing`.
+        """
+        self.out_channels, self.out_strides = tuple(channels), tuple(strides)
+        for i, norm in zip(self.out_indices, norms, strict=True):
             if norm is not None:
                 self.add_module(f'norm{i}', norm)
         self._freeze()
+        self.set_grad_checkpointing(with_cp)
+
+    @classmethod
+    def models(cls) -> dict[str, dict[str, Any]]:
+        """Return name -> options of the published models, for :func:`mmsparseswin.create_model`."""
+        return {f'{cls.__name__.lower()}-{arch}': {'arch': arch} for arch in cls.arch_zoo}
+
+    def adapt_weights(self, tensors: Mapping[str, Tensor], report: LoadReport) -> Mapping[str, Tensor]:
+        """Turn weights of a related backbone (our names) into a start for this one, and report what is left out."""
+        return tensors
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run the backbone.
@@ -68,7 +125,7 @@ class TokenBackbone(BaseModule):
     def forward_intermediates(
         self, x: Tensor, indices: Sequence[int] | None = None, norm: bool = False
     ) -> list[Tensor]:
-        """The outputs of single blocks; stages after the last of them do not run.
+        """Return the outputs of single blocks; stages after the last of them do not run.
 
         Args:
             x: as for :meth:`forward`.
@@ -198,7 +255,7 @@ class TokenBackbone(BaseModule):
         }
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning rates, and the number of depths.
+        """Return the depth of a parameter for layer-wise learning rates, and the number of depths.
 
         Depth 0 is the patch embedding, the last depth is everything after the last block.
         """
@@ -213,7 +270,10 @@ class TokenBackbone(BaseModule):
         before = sum(self.depths[: int(parts[1])])
         if parts[2] == 'blocks':
             return before + int(parts[3]) + 1, count
-        if parts[2] == 'downsample':
-            return before, count
-        # The rest is SparseSwin's conversion (before the token blocks) and what follows them.
-        return (before + 1, count) if parts[2] in ('convert', 'lin_t') else (before + self.depths[int(parts[1])], count)
+        return (before if parts[2] == 'downsample' else before + self.depths[int(parts[1])]), count
+
+
+def is_backbone(cfg: dict[str, Any]) -> bool:
+    """Return True if ``cfg`` is the config of a backbone of ours, by its bare or its scoped name."""
+    kind = MODELS.get(str(cfg.get('type')).removeprefix('mmsparseswin.'))
+    return isinstance(kind, type) and issubclass(kind, TokenBackbone)

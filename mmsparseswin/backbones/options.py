@@ -1,5 +1,6 @@
 """Checks of the options that backbones share."""
 
+import difflib
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ OUT_TYPES = ('featmap', 'avg_featmap', 'raw')
 def pick_arch(
     arch: str | dict, zoo: dict[str, dict[str, Any]], required: Sequence[str], optional: Iterable[str]
 ) -> dict[str, Any]:
-    """Settings of a named arch, or of a dict checked for its keys."""
+    """Return the settings of a named arch, or of a dict checked for its keys."""
     if isinstance(arch, str):
         if arch not in zoo:
             raise InputError(f'arch {arch!r} is unknown; choose one of {list(zoo)}, or a dict with {list(required)}')
@@ -27,14 +28,14 @@ def pick_arch(
 
 
 def pick(name: str, value: str, choices: Sequence[str]) -> str:
-    """``value`` if it is one of ``choices``."""
+    """Return ``value`` if it is one of ``choices``."""
     if value not in choices:
         raise InputError(f'{name} {value!r} is unknown; choose one of {list(choices)}')
     return value
 
 
 def pick_stages(out_indices: Sequence[int] | None, out_type: str, stages: int) -> tuple[int, ...]:
-    """Output stages: as given (negative ones count from the end), else all for maps and the last for anything else."""
+    """Return the output stages: as given (negative ones from the end), else all for maps and the last for vectors."""
     if out_indices is None:
         return tuple(range(stages)) if out_type == 'featmap' else (stages - 1,)
     chosen = tuple(i + stages if i < 0 else i for i in ([out_indices] if isinstance(out_indices, int) else out_indices))
@@ -43,10 +44,17 @@ def pick_stages(out_indices: Sequence[int] | None, out_type: str, stages: int) -
     return chosen
 
 
-def reject_unknown(cls: type, unknown: dict[str, Any]) -> None:
-    """One error that lists what exists, instead of a bare TypeError."""
+def reject_unknown(cls: type, given: Iterable[str]) -> None:
+    """Raise one error that names the nearest option and lists all, where Python's TypeError would name none."""
+    known: dict[str, None] = {}
+    for parent in cls.__mro__:
+        if '__init__' in vars(parent):
+            parameters = list(inspect.signature(vars(parent)['__init__']).parameters.values())[1:]
+            known |= dict.fromkeys(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    unknown = sorted(set(given) - set(known))
     if unknown:
-        parents = [c for c in cls.__mro__ if c.__module__.startswith('mmsparseswin.') and '__init__' in vars(c)]
-        signatures = [inspect.signature(c).parameters.values() for c in parents]
-        known = dict.fromkeys(p.name for ps in signatures for p in ps if p.kind is not p.VAR_KEYWORD)
-        raise InputError(f'{cls.__name__} has no option {sorted(unknown)}; it takes {list(known)}')
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f' (did you mean {near[0]!r}?)' if near else ''
+        raise InputError(f'{cls.__name__} has no option {unknown}{hint}; it takes {list(known)}')

@@ -1,12 +1,15 @@
 """A Swin whose fourth stage may be SparseSwin's sparse tokens."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from mmsparseswin.backbones.options import pick
-from mmsparseswin.backbones.swin import Swin, linear_rates
+from mmsparseswin.backbones.swin_family import SwinFamily
+from mmsparseswin.checkpoints.resizing import Resizing
 from mmsparseswin.errors import InputError
+from mmsparseswin.layers.resize import resize_map, resize_sums
 from mmsparseswin.layers.sparse_stage import (
     CONVERSION,
     POS_ENCODING,
@@ -15,34 +18,40 @@ from mmsparseswin.layers.sparse_stage import (
     TokensToMapAttention,
     TokensToMapMLP,
 )
+from mmsparseswin.layers.swin_block import SwinStage
 
 TOKEN_TO_MAP = ('cross_attention', 'mlp')
-_SPARSE = 3  # the stage of sparse tokens
+SPARSE = 3  # the stage of sparse tokens
 
 
-class SparseStageSwin(Swin):
-    """What SparseSwin and ``STViTR(sparta=True)`` share: three stages, then one of sparse tokens.
+class SparseStageSwin(SwinFamily):
+    """Base of SparseSwin and ``STViTR(sparta=True)``: three stages, then one of sparse tokens.
 
     Options and outputs are described at :class:`mmsparseswin.backbones.sparse_swin.SparseSwin`.
 
     Attributes:
-        sparta: whether the fourth stage is that; the arch then holds 'num_tokens' and 'token_dims'.
+        sparta: True if the fourth stage holds sparse tokens; the arch then has 'num_tokens' and 'token_dims'.
     """
 
-    arch_defaults: dict[str, Any] = {**Swin.arch_defaults, 'token_heads': 16, 'token_depth': 2}
-    sparta: bool = True
+    arch_defaults: dict[str, Any] = {**SwinFamily.arch_defaults, 'token_heads': 16, 'token_depth': 2}
+    resizing: Resizing = {
+        **SwinFamily.resizing,
+        'stages.3.lin_t.weight': (1, resize_sums),
+        'stages.3.token_to_map.fc2.weight': (0, resize_map),
+        'stages.3.token_to_map.fc2.bias': (0, resize_map),
+    }
+    sparta: bool
 
-    def __init__(
+    def set_tokens(
         self,
-        arch: str | dict = 'tiny',
-        token_resize: str = 'weight',
-        token_to_map: str = 'cross_attention',
-        pos_encoding: str = 'none',
-        token_qkv_bias: bool = True,
-        token_conversion: str = 'conv',
-        **swin: Any,
+        sparta: bool,
+        token_resize: str,
+        token_to_map: str,
+        pos_encoding: str,
+        token_qkv_bias: bool,
+        token_conversion: str,
     ) -> None:
-        # Plain values, which a module may hold before it is initialised; the base class builds from them.
+        """Keep the options of sparse tokens, and put them in the place of the fourth stage; before :meth:`build`."""
         self.token_to_map = pick('token_to_map', token_to_map, TOKEN_TO_MAP)
         self.token_options: dict[str, Any] = {
             'token_resize': pick('token_resize', token_resize, TOKEN_RESIZE),
@@ -50,33 +59,27 @@ class SparseStageSwin(Swin):
             'conversion': pick('token_conversion', token_conversion, CONVERSION),
             'qkv_bias': token_qkv_bias,
         }
-        super().__init__(arch, **swin)
+        self.sparta = sparta
+        if sparta:
+            self.optional_parts = ('stages.3.downsample.', 'stages.3.token_to_map.')
+            # Published: the schedule of the whole Swin-T, whose last two blocks are not there.
+            self.drop_path_blocks = sum(self.depths[:SPARSE]) + 2
+            self.depths = (*self.depths[:SPARSE], self.settings['token_depth'])
 
-    def _stage_depths(self) -> tuple[int, ...]:
-        depths = super()._stage_depths()
-        return (*depths[:_SPARSE], self.settings['token_depth']) if self.sparta else depths
-
-    def _stage_dims(self) -> list[int]:
-        dims = super()._stage_dims()
-        if self.sparta and (self.out_type != 'featmap' or self.token_to_map == 'mlp'):
-            dims[_SPARSE] = self.settings['token_dims']
-        return dims
-
-    def _has_norm(self, stage: int, output_norm: bool) -> bool:
+    def _stage_output(self, i: int) -> tuple[int, bool]:
+        dims, bare = super()._stage_output(i)
+        if not self.sparta or i != SPARSE:
+            return dims, bare
         # Tokens are normalised by the stage itself, as published; a map made from them gets its own norm.
-        return output_norm and not (self.sparta and stage == _SPARSE and self.out_type != 'featmap')
+        is_map = self.out_type == 'featmap'
+        return (dims if is_map and self.token_to_map == 'cross_attention' else self.settings['token_dims']), is_map
 
-    def _drop_path_rates(self) -> list[float]:
-        # Published: the schedule of the whole Swin-T, whose last two blocks are not there.
-        count = sum(self.depths[:_SPARSE]) + 2
-        return linear_rates(self.settings['drop_path_rate'], count) if self.sparta else super()._drop_path_rates()
-
-    def _make_stage(self, i: int) -> nn.Module:
-        if i != _SPARSE or not self.sparta:
-            return super()._make_stage(i)
+    def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
+        if i != SPARSE or not self.sparta:
+            return super()._make_stage(i, stage)
         s = self.settings
         dims, token_dims, heads, tokens = s['embed_dims'] * 4, s['token_dims'], s['token_heads'], s['num_tokens']
-        grid = self.pixels.coarser(s['patch_size'] * 4)
+        grid = self._grid(SPARSE - 1)
         if grid.height != grid.width:
             raise InputError(f'img_size {s["img_size"]} must be square: it is the size the token layer is built for')
         if token_dims % heads:
@@ -84,7 +87,7 @@ class SparseStageSwin(Swin):
         downsample: nn.Module | None = None
         token_to_map: nn.Module | None = None
         if self.out_type == 'featmap' and self.token_to_map == 'cross_attention':
-            downsample = self._make_merging(_SPARSE)
+            downsample = self._make_merging(SPARSE)
             token_to_map = TokensToMapAttention(2 * dims, token_dims, heads)
         elif self.out_type == 'featmap':
             token_to_map = TokensToMapMLP(tokens, token_dims, grid.height)
@@ -101,3 +104,9 @@ class SparseStageSwin(Swin):
             token_to_map=token_to_map,
             **self.token_options,
         )
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Return depth and number of depths as the base class; the conversion to tokens has its first block's depth."""
+        if param_name.startswith((f'{prefix}stages.3.convert.', f'{prefix}stages.3.lin_t.')):
+            return super().get_layer_depth(f'{prefix}stages.3.blocks.0', prefix)
+        return super().get_layer_depth(param_name, prefix)

@@ -1,20 +1,27 @@
 """STViT-R backbone: a Swin whose third stage runs on semantic tokens (CVPR 2023, docs/models/stvit_r.md)."""
 
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mmsparseswin.backbones.options import pick
 from mmsparseswin.backbones.sparse_stage_swin import SparseStageSwin
+from mmsparseswin.checkpoints import LoadReport
+from mmsparseswin.checkpoints.architecture import block_counts
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.neighbourhoods import MASKS, PRESETS
 from mmsparseswin.layers.patches import ConvStem
 from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage, TokenGeneration
-from mmsparseswin.layers.swin_block import SwinBlock
+from mmsparseswin.layers.swin_block import SwinBlock, SwinStage
 from mmsparseswin.layers.token_pooling import POOLING
 from mmsparseswin.registry import register_backbone
 
-_SEMANTIC = 2  # the stage of semantic tokens
+SEMANTIC = 2  # the stage of semantic tokens
+_TRACE = f'stages.{SEMANTIC}.blocks.1.attn.kv.weight'  # which no other backbone has
 
 
 @register_backbone
@@ -47,7 +54,8 @@ class STViTR(SparseStageSwin):
             saves at which size is in docs/flops.md.
         sparta: SparseSwin's sparse tokens in place of the Swin stage 4, 'num_tokens' of 'token_dims' channels as the
             arch says; options ``token_*`` and ``pos_encoding`` and a square ``img_size`` as of :class:`SparseSwin`.
-        **swin: every option of :class:`Swin`.
+
+    All other options are those of :class:`mmsparseswin.backbones.swin.Swin`.
     """
 
     # fmt: off
@@ -76,9 +84,43 @@ class STViTR(SparseStageSwin):
         pooling: str = 'max',
         global_keys: int | None = None,
         sparta: bool = False,
-        **swin: Any,
+        token_resize: str = 'weight',
+        token_to_map: str = 'cross_attention',
+        pos_encoding: str = 'none',
+        token_qkv_bias: bool = True,
+        token_conversion: str = 'conv',
+        img_size: int | tuple[int, int] | None = None,
+        in_channels: int = 3,
+        patch_size: int | None = None,
+        window_size: int | Sequence[int] | None = None,
+        mlp_ratio: float | None = None,
+        qkv_bias: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float | None = None,
+        use_abs_pos_embed: bool = False,
+        patch_merging: str = 'linear',
+        out_indices: Sequence[int] | None = None,
+        out_type: str = 'featmap',
+        output_norm: bool = True,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool | str = False,
+        init_cfg: dict | None = None,
     ) -> None:
-        # Plain values, which a module may hold before it is initialised; the base class builds from them.
+        # fmt: off
+        super().__init__(
+            arch=arch, img_size=img_size, in_channels=in_channels, patch_size=patch_size, window_size=window_size,
+            mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop_rate=drop_rate, attn_drop_rate=attn_drop_rate,
+            drop_path_rate=drop_path_rate, patch_merging=patch_merging, out_type=out_type,
+            frozen_stages=frozen_stages, norm_eval=norm_eval, init_cfg=init_cfg,
+        )
+        # fmt: on
+        if self.settings['patch_size'] != ConvStem.patch_size:
+            raise InputError(f'patch_size {self.settings["patch_size"]}: the convolutional stem has a stride of 4')
+        depths = self.depths
+        if len(depths) <= SEMANTIC or depths[SEMANTIC] % UNIT:
+            raise InputError(f'depths {depths}: the third must be there and a multiple of {UNIT}, the blocks of a unit')
         self.preset, self.masks = pick('preset', preset, PRESETS), pick('masks', masks, MASKS)
         self.pooling = pick('pooling', pooling, POOLING)
         if tokens_per_window not in (2, 3, 4):
@@ -91,48 +133,71 @@ class STViTR(SparseStageSwin):
                 f'global_keys={global_keys}, relative_pos={relative_pos}: take a positive number or None, and None '
                 'with relative_pos, because pooled keys have no single position'
             )
-        self.global_keys, self.sparta = global_keys, sparta
-        super().__init__(arch, **swin)
+        self.global_keys = global_keys
+        self.set_tokens(sparta, token_resize, token_to_map, pos_encoding, token_qkv_bias, token_conversion)
+        stem = ConvStem(in_channels, self.settings['embed_dims'])
+        self.build(stem, out_indices, use_abs_pos_embed, output_norm, with_cp)
 
-    def _stage_depths(self) -> tuple[int, ...]:
-        depths = super()._stage_depths()
-        if len(depths) <= _SEMANTIC or depths[_SEMANTIC] % UNIT:
-            raise InputError(f'depths {depths}: the third must be there and a multiple of {UNIT}, the blocks of a unit')
-        return depths
+    @classmethod
+    def models(cls) -> dict[str, dict[str, Any]]:
+        """Return the published classifiers and detectors, and ours with sparse tokens."""
+        kinds: dict[str, dict[str, Any]] = {'': {}, 'det-': {'preset': 'det'}, 'sparta-': {'sparta': True}}
+        return {f'stvitr-{kind}{arch}': {'arch': arch, **more} for kind, more in kinds.items() for arch in cls.arch_zoo}
 
-    def _make_patch_embed(self) -> nn.Module:
-        if self.settings['patch_size'] != ConvStem.patch_size:
-            raise InputError(f'patch_size {self.settings["patch_size"]}: the convolutional stem has a stride of 4')
-        return ConvStem(self.in_channels, self.settings['embed_dims'])
+    def adapt_weights(self, tensors: Mapping[str, Tensor], report: LoadReport) -> Mapping[str, Tensor]:
+        """Start from a Swin's tensors, semantic blocks included (docs/models/stvit_r.md, 'Weights')."""
+        if _TRACE in tensors:
+            return tensors
+        result: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            block = re.fullmatch(
+                rf'stages\.{SEMANTIC}\.blocks\.(\d+)\.attn\.(qkv\..+|relative_position_bias_table)', name
+            )
+            if name.startswith('patch_embed.'):
+                report.dropped[name] = 'STViT-R has a convolutional stem'
+            elif block is None or int(block[1]) % UNIT == 0:
+                result[name] = tensor
+            elif block[2].startswith('qkv'):
+                width = len(tensor) // 3
+                result[name.replace('.qkv.', '.q.')] = tensor[:width]
+                result[name.replace('.qkv.', '.kv.')] = tensor[width:]
+            else:
+                report.dropped[name] = 'no such windows among semantic tokens'
+        if block_counts(tensors).get(SEMANTIC) == self.depths[SEMANTIC]:
+            # Layer scale 1e-5 suits untrained blocks; pretrained blocks need 1.
+            scales = {name: torch.ones_like(t) for name, t in self.state_dict().items() if '.layer_scale_' in name}
+            result |= scales
+            report.notes.append(f'{len(scales)} layer scales set to 1, as no Swin has them')
+        return result
 
     def _make_block(self, i: int, j: int, options: dict[str, Any]) -> nn.Module:
         role = j % UNIT
-        if i != _SEMANTIC or role == 0:
+        if i != SEMANTIC or role == 0:
             # The published detector shifts and masks even a single window.
             single = self.preset == 'det' and self.masks == 'official'
-            shift = i != _SEMANTIC and j % 2 == 1
-            return SwinBlock(*self._widths(i), (self._window(i),) * 2, shift, shift_single=single, **options)
+            shift = i != SEMANTIC and j % 2 == 1
+            return SwinBlock(window=(self._window(i),) * 2, shift=shift, shift_single=single, **options)
         options = options | {'layer_scale': self.layer_scale}
         if role == 1:
             options |= {'pooling': self.pooling, 'conv_pos': self.use_conv_pos, 'shortcut': self.shortcut}
-            return TokenGeneration(*self._widths(i), see_seeds=self.preset == 'cls', **options)
+            return TokenGeneration(see_seeds=self.preset == 'cls', **options)
         if self.relative_pos and role in (3, 4):
             options['bias_side'] = (self._tokens(),) * 2 if role == 3 else self._raster()
         if self.use_global and j == 2:  # in the first unit only, as published
             options['global_side'] = self._raster()
-        return SemanticBlock(*self._widths(i), **options)
+        return SemanticBlock(**options)
 
-    def _join(self, i: int, blocks: list[nn.Module], downsample: nn.Module | None) -> nn.Module:
-        if i != _SEMANTIC:
-            return super()._join(i, blocks, downsample)
-        window, tokens = self._window(i), self._tokens()
-        return SemanticStage(blocks, window, tokens, self.preset, self.masks, self.global_keys, downsample)
+    def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
+        if i == SEMANTIC:
+            plan = partial(SemanticStage, window=self._window(i), tokens=self._tokens(), global_keys=self.global_keys)
+            stage = partial(plan, preset=self.preset, masks=self.masks)
+        return super()._make_stage(i, stage)
 
     def _tokens(self) -> int:
         """Side of a window's semantic tokens; clipped as the window is."""
-        return min(self.tokens_per_window, self._window(_SEMANTIC))
+        return min(self.tokens_per_window, self._window(SEMANTIC))
 
     def _raster(self) -> tuple[int, int]:
         """All semantic tokens at ``img_size``."""
-        grid, window, tokens = self._grid(_SEMANTIC), self._window(_SEMANTIC), self._tokens()
+        grid, window, tokens = self._grid(SEMANTIC), self._window(SEMANTIC), self._tokens()
         return -(-grid.height // window) * tokens, -(-grid.width // window) * tokens

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import mmsparseswin
-from mmsparseswin.backbones.base import TokenBackbone
+from mmsparseswin.backbones.base import TokenBackbone, is_backbone
 from mmsparseswin.benchmark.baselines import Backbone, arch_variant, build_baseline, list_baselines
 from mmsparseswin.benchmark.timing import PRECISIONS
 from mmsparseswin.errors import InputError
@@ -197,7 +197,7 @@ def _from_config(path: str, size: Size) -> nn.Module:
 def _stop_dropping(node: Any) -> None:
     """Set every drop_path_rate of a config to 0, also for our backbones, whose default is not 0."""
     if isinstance(node, dict):
-        if 'drop_path_rate' in node or str(node.get('type')).partition('.')[2] in ('Swin', 'SparseSwin', 'STViTR'):
+        if 'drop_path_rate' in node or is_backbone(node):
             node['drop_path_rate'] = 0.0
         for value in node.values():
             _stop_dropping(value)

@@ -1,16 +1,16 @@
 """Load any known checkpoint into a backbone of ours, and say exactly what was loaded."""
 
 import os
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmsparseswin.checkpoints.architecture import block_counts, is_semantic, is_sparse
+from mmsparseswin.checkpoints.architecture import block_counts
 from mmsparseswin.checkpoints.reading import read_checkpoint
-from mmsparseswin.checkpoints.resizing import resize_to
+from mmsparseswin.checkpoints.resizing import Resizing, resize_to
 from mmsparseswin.checkpoints.sources import translate
 from mmsparseswin.checkpoints.sources.rules import by_reason
 from mmsparseswin.errors import InputError
@@ -51,8 +51,24 @@ class LoadReport:
         return '\n'.join(lines + self.notes)
 
 
-def load_pretrained(module: nn.Module, checkpoint: str | os.PathLike, prefix: str | None = None) -> LoadReport:
-    """Load a checkpoint of any known source into a Swin, SparseSwin or STViT-R backbone.
+class Backbone(Protocol):
+    """The part of :class:`mmsparseswin.backbones.base.TokenBackbone` that loading needs."""
+
+    resizing: Resizing
+    optional_parts: tuple[str, ...]
+
+    def adapt_weights(self, tensors: Mapping[str, Tensor], report: LoadReport) -> Mapping[str, Tensor]:
+        """Turn weights of a related backbone into a start for this one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the tensors by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool) -> Any:
+        """Load tensors by name."""
+
+
+def load_pretrained(module: Backbone, checkpoint: str | os.PathLike, prefix: str | None = None) -> LoadReport:
+    """Load a checkpoint of any known source into a backbone.
 
     A Swin file also starts a SparseSwin: stages 1-3, and the patch merging of stage 4 where the module has one. And it
     starts an STViT-R of the same depths, all but its convolutional stem; layer scales become 1. Bias tables, position
@@ -80,13 +96,10 @@ def load_pretrained(module: nn.Module, checkpoint: str | os.PathLike, prefix: st
         wanted = {name: tuple(t.shape) for name, t in module.state_dict().items()}
         report = LoadReport(source, notes=content.notes)
         report.dropped = others | translation.dropped
-        tensors = translation.tensors
-        if is_semantic(wanted) and not is_semantic(tensors):
-            tensors = _as_semantic(tensors, wanted, report)
-        tensors = _as_conv_merging(tensors, wanted, report)
-        offered = _leave_out(tensors, wanted, report)
-        _check_stages(offered, wanted)
-        fitting = _fit(offered, wanted, report)
+        adapted = module.adapt_weights(translation.tensors, report)
+        offered = _leave_out(_as_conv_merging(adapted, wanted, report), wanted, report)
+        _check_stages(offered, wanted, module.optional_parts)
+        fitting = _fit(offered, wanted, report, module.resizing)
     except InputError as e:
         raise InputError(f'{checkpoint} does not fit {type(module).__name__}: {e}') from e
     report.unexpected += translation.unknown
@@ -98,39 +111,13 @@ def _some(names: Collection[str]) -> str:
     return ', '.join(list(names)[:_SHOWN])
 
 
-def _as_semantic(
-    tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport
-) -> dict[str, Tensor]:
-    """Start STViT-R from a Swin's tensors, semantic blocks included (docs/models/stvit_r.md, 'Weights')."""
-    result: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        block = re.fullmatch(
-            r'stages\.2\.blocks\.(\d+)\.attn\.(qkv\.weight|qkv\.bias|relative_position_bias_table)', name
-        )
-        if name.startswith('patch_embed.'):
-            report.dropped[name] = 'STViT-R has a convolutional stem'
-        elif block is None or int(block[1]) % 6 == 0:
-            result[name] = tensor
-        elif block[2].startswith('qkv'):
-            width = len(tensor) // 3
-            result[name.replace('.qkv.', '.q.')], result[name.replace('.qkv.', '.kv.')] = tensor[:width], tensor[width:]
-        else:
-            report.dropped[name] = 'no such windows among semantic tokens'
-    if block_counts(tensors).get(2) == block_counts(wanted)[2]:
-        # Their small start is for blocks that know nothing yet.
-        scales = [name for name in wanted if '.layer_scale_' in name]
-        result |= {name: torch.ones(wanted[name]) for name in scales}
-        report.notes.append(f'{len(scales)} layer scales set to 1, as no Swin has them')
-    return result
-
-
 def _as_conv_merging(
     tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport
 ) -> dict[str, Tensor]:
-    """Patch merging by a linear layer as a start for one by a convolution.
+    """Start patch merging by a convolution from patch merging by a linear layer.
 
-    The one normalises four neighbours together, the other each: equal where their means and variances are, but for a
-    constant that is met by least squares.
+    The linear layer normalises four neighbours together, the convolution each of them: both give the same where means
+    and variances of the four are equal, but for a constant, which is approximated by least squares.
     """
     result = dict(tensors)
     for name, tensor in tensors.items():
@@ -148,41 +135,43 @@ def _as_conv_merging(
 
 
 def _leave_out(tensors: Mapping[str, Tensor], wanted: Collection[str], report: LoadReport) -> dict[str, Tensor]:
-    """Without what has the name but not the meaning of something in the module."""
-    stage4 = {name for name in tensors if name.startswith('stages.3.') and '.downsample.' not in name}
-    other_kind = stage4 | {'norm3.weight', 'norm3.bias'} if is_sparse(tensors) != is_sparse(wanted) else set()
-    offered = {}
-    for name, tensor in tensors.items():
-        if name.startswith('head.'):
-            report.dropped[name] = 'classification head, not in the backbone'
-        elif name in other_kind:
-            report.dropped[name] = 'stage 4 has windows in a Swin and tokens in a SparseSwin'
-        else:
-            offered[name] = tensor
-    return offered
+    """Drop tensors that have the name of something in the module, but another meaning."""
+    reasons: dict[str, str] = {}
+    for i in block_counts(tensors).keys() & block_counts(wanted).keys():
+        table = f'stages.{i}.blocks.0.attn.relative_position_bias_table'
+        if (table in tensors) != (table in wanted):
+            kinds = ('windows', 'tokens') if table in tensors else ('tokens', 'windows')
+            reason = f'stage {i + 1} has {kinds[0]} in the file and {kinds[1]} in the model'
+            kept, parts = f'stages.{i}.downsample.', (f'stages.{i}.', f'norm{i}.')
+            reasons |= {n: reason for n in tensors if n.startswith(parts) and not n.startswith(kept)}
+    reasons |= {n: 'classification head, not in the backbone' for n in tensors if n.startswith('head.')}
+    report.dropped |= reasons
+    return {name: tensor for name, tensor in tensors.items() if name not in reasons}
 
 
-def _check_stages(offered: Collection[str], wanted: Collection[str]) -> None:
-    """A stage that both have must have the same tensors: half a stage is another architecture."""
+def _check_stages(offered: Collection[str], wanted: Collection[str], optional_parts: tuple[str, ...]) -> None:
+    """Check that a stage that both have has the same tensors in both: half a stage is another architecture."""
     there, here = block_counts(offered), block_counts(wanted)
     shared = sorted(set(there) & set(here))
     for stage in shared:
         if there[stage] != here[stage]:
             raise InputError(f'stages.{stage} has {there[stage]} blocks in the file, {here[stage]} in the model')
     patch = ['patch_embed.'] if any(name.startswith('patch_embed.') for name in offered) else []
-    parts = patch + [f'stages.{stage}.' for stage in shared]
-    if is_sparse(wanted) and 3 in shared:  # what makes a map of the tokens again may be there or not
-        parts[-1:] = [f'stages.3.{part}.' for part in ('convert', 'lin_t', 'blocks', 'norm')]
-    for part in parts:
+    for part in patch + [f'stages.{stage}.' for stage in shared]:
         differing = {n for n in offered if n.startswith(part)} ^ {n for n in wanted if n.startswith(part)}
-        differing = {n for n in differing if not n.endswith('.num_batches_tracked')}  # a counter that old files lack
+        # Old files lack the counter of batch norms.
+        differing = {
+            n for n in differing if not n.endswith('.num_batches_tracked') and not n.startswith(optional_parts)
+        }
         if differing:
             name = min(differing)
             raise InputError(f'{name} is {"in the file" if name in offered else "in the model"} only')
 
 
-def _fit(offered: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport) -> dict[str, Tensor]:
-    """The tensors to load, each of the wanted shape."""
+def _fit(
+    offered: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], report: LoadReport, resizing: Resizing
+) -> dict[str, Tensor]:
+    """Return the tensors to load, each of the wanted shape."""
     fitting = {}
     for name, shape in wanted.items():
         if name not in offered:
@@ -192,7 +181,7 @@ def _fit(offered: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], r
         if tuple(old.shape) == shape:
             fitting[name] = old
         else:
-            resized = resize_to(name, old, shape)
+            resized = resize_to(name, old, shape, resizing)
             if resized is None:
                 raise InputError(f'{name} has shape {tuple(old.shape)} in the file and {shape} in the model')
             fitting[name] = resized

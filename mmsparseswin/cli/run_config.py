@@ -205,17 +205,13 @@ def set_pretrained(cfg: Config, checkpoint: str) -> None:
     Raises:
         InputError: the config's backbone is not one of ours.
     """
-    from mmsparseswin.backbones.base import TokenBackbone
-    from mmsparseswin.registry import MODELS
+    from mmsparseswin.backbones.base import is_backbone
 
     node, path = cfg.model, 'model'
     while inner := [name for name in _HOLDERS if isinstance(node.get(name), dict)]:
         node, path = node[inner[0]], f'{path}.{inner[0]}'
-    kind = MODELS.get(str(node.get('type')).removeprefix('mmsparseswin.'))
-    if kind is None or not issubclass(kind, TokenBackbone):
-        raise InputError(
-            f'--pretrained starts a Swin, SparseSwin or STViTR of mmsparseswin; {path} is {node.get("type")}'
-        )
+    if not is_backbone(node):
+        raise InputError(f'--pretrained starts a backbone of mmsparseswin; {path} is {node.get("type")}')
     node.init_cfg = ConfigDict(type='Pretrained', checkpoint=checkpoint)
 
 

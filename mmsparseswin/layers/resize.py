@@ -37,6 +37,18 @@ def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:
     return rows @ (x @ cols.t())
 
 
+def resize_sums(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps (..., h, w) of weights that are summed over cells to (..., *size); each keeps its sum.
+
+    Weights are scaled by the ratio of areas. Bicubic borders do not keep sums exactly; the rest is spread evenly, so
+    that a constant field has the same sum at every size (docs/models/sparse_swin.md, 'Any size').
+    """
+    area = size[0] * size[1]
+    new = resize_map(maps, size).flatten(-2) * (maps.shape[-2] * maps.shape[-1] / area)
+    rest = maps.flatten(-2).sum(-1, keepdim=True) - new.sum(-1, keepdim=True)
+    return (new + rest / area).unflatten(-1, size)
+
+
 def resize_positions(table: Tensor, built: tuple[int, int], grid: Grid) -> Tensor:
     """One learned vector per cell of ``built``, (1, cells, C), at ``grid``.
 

@@ -18,7 +18,7 @@ from mmsparseswin.layers.attention import attend
 from mmsparseswin.layers.fast_path import can_use_fast_path, has_hooks, linear, multiply
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import MLP, init_swin
-from mmsparseswin.layers.resize import resize_map
+from mmsparseswin.layers.resize import resize_map, resize_sums
 
 TOKEN_RESIZE = ('weight', 'feature', 'tile')
 POS_ENCODING = ('none', 'sincos1d')
@@ -289,18 +289,11 @@ class SparseStage(nn.Module):
         return (F.linear(tiles, self.lin_t.weight) + bias).transpose(1, 2).flatten(2)
 
     def weight_at(self, size: tuple[int, int]) -> Tensor:
-        """The rows of the linear layer as maps of ``size``: (T, h * w).
-
-        The layer sums over positions, so resized rows are scaled by the ratio of areas. Bicubic borders do not keep
-        sums exactly; the rest is spread evenly, so that a constant field gives equal tokens at every size
-        (docs/models/sparse_swin.md, 'Any size').
-        """
+        """Return the rows of the linear layer, which sums over positions, as maps of ``size``: (T, h * w)."""
         side, weight = self.grid_size, self.lin_t.weight
         if size == (side, side):
             return weight
-        area = size[0] * size[1]
-        resized = resize_map(weight.unflatten(1, (side, side)), size).flatten(1) * (side * side / area)
-        return resized + (weight.sum(1, keepdim=True) - resized.sum(1, keepdim=True)) / area
+        return resize_sums(weight.unflatten(1, (side, side)), size).flatten(1)
 
     def _tiles(self, height: int, width: int) -> tuple[int, int]:
         if self.token_resize == 'feature':

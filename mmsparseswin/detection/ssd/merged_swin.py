@@ -1,12 +1,13 @@
 """Build a Swin with maps taken after patch merging, Swin-T-A of docs/models/ssd.md, 'Backbones'."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from mmsparseswin.backbones.swin import Swin
 from mmsparseswin.layers.grid import split_valid_area
+from mmsparseswin.layers.swin_block import SwinStage
 from mmsparseswin.registry import MODELS
 
 
@@ -33,10 +34,10 @@ class MergedSwin(Swin):
     ) -> None:
         super().__init__(arch, out_indices=out_indices, output_norm=output_norm, **swin)
 
-    def _make_stage(self, i: int) -> nn.Module:
+    def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
         if i < self.out_indices[-1]:
-            return super()._make_stage(i)
-        return self._join(i, [], self._make_merging(i) if i else None)
+            return super()._make_stage(i, stage)
+        return SwinStage([], self._make_merging(i) if i else None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run :meth:`Swin.forward` with the outputs taken before the blocks of their stages."""

@@ -1,0 +1,145 @@
+"""Options and construction that Swin and its relatives share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmsparseswin.backbones.base import TokenBackbone
+from mmsparseswin.backbones.options import pick, pick_arch, pick_stages
+from mmsparseswin.errors import InputError
+from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.patches import MERGING
+from mmsparseswin.layers.resize import resize_positions
+from mmsparseswin.layers.swin_block import SwinBlock, SwinStage
+
+
+class SwinFamily(TokenBackbone):
+    """Backbone of Swin stages, any of which a subclass may replace.
+
+    A subclass passes the options of :class:`mmsparseswin.backbones.swin.Swin` on, keeps its own, and then calls
+    :meth:`build`. It overrides ``_make_block``, ``_make_stage`` or ``_stage_output`` for what differs.
+
+    Attributes:
+        settings: the arch, and the options that override it.
+        drop_path_blocks: blocks over which stochastic depth grows.
+    """
+
+    arch_required: tuple[str, ...] = ('embed_dims', 'depths', 'num_heads')
+    arch_defaults: dict[str, Any] = {
+        'img_size': 224,
+        'patch_size': 4,
+        'window_size': 7,
+        'mlp_ratio': 4.0,
+        'drop_path_rate': 0.1,
+        'norm_eps': 1e-5,
+    }
+
+    def __init__(
+        self,
+        arch: str | dict,
+        img_size: int | tuple[int, int] | None,
+        in_channels: int,
+        patch_size: int | None,
+        window_size: int | Sequence[int] | None,
+        mlp_ratio: float | None,
+        qkv_bias: bool,
+        drop_rate: float,
+        attn_drop_rate: float,
+        drop_path_rate: float | None,
+        patch_merging: str,
+        out_type: str,
+        frozen_stages: int,
+        norm_eval: bool,
+        init_cfg: dict | None,
+    ) -> None:
+        super().__init__(in_channels, out_type, frozen_stages, norm_eval, init_cfg)
+        given = {
+            'img_size': img_size,
+            'patch_size': patch_size,
+            'window_size': window_size,
+            'mlp_ratio': mlp_ratio,
+            'drop_path_rate': drop_path_rate,
+        }
+        s = self.settings = {
+            **self.arch_defaults,
+            **pick_arch(arch, self.arch_zoo, self.arch_required, self.arch_defaults),
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        self.qkv_bias, self.drop_rate, self.attn_drop_rate = qkv_bias, drop_rate, attn_drop_rate
+        self.patch_merging = pick('patch_merging', patch_merging, tuple(MERGING))
+        self.depths = tuple(s['depths'])
+        self.drop_path_blocks = sum(self.depths)
+        height, width = (s['img_size'],) * 2 if isinstance(s['img_size'], int) else s['img_size']
+        self.pixels = Grid(height, width)  # the size the tables are built for
+
+    def build(
+        self,
+        patch_embed: nn.Module,
+        out_indices: Sequence[int] | None,
+        use_abs_pos_embed: bool,
+        output_norm: bool,
+        with_cp: bool | str,
+    ) -> None:
+        """Build what the options say behind ``patch_embed``; the last step of construction."""
+        s = self.settings
+        self.out_indices = pick_stages(out_indices, self.out_type, len(self.depths))
+        self.patch_embed = patch_embed
+        self.drop_after_pos = nn.Dropout(self.drop_rate)
+        if use_abs_pos_embed:
+            grid = self._grid(0)
+            self.absolute_pos_embed = nn.Parameter(torch.empty(1, grid.height * grid.width, s['embed_dims']))
+            nn.init.trunc_normal_(self.absolute_pos_embed, std=0.02)
+        self.stages = nn.ModuleList(self._make_stage(i) for i in range(self.out_indices[-1] + 1))
+        outputs = [self._stage_output(i) for i in self.out_indices]
+        norms = [nn.LayerNorm(dims, eps=s['norm_eps']) if bare and output_norm else None for dims, bare in outputs]
+        self.finish([dims for dims, _ in outputs], [s['patch_size'] * 2**i for i in self.out_indices], norms, with_cp)
+
+    def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
+        """Return stage ``i``: ``stage(blocks, downsample=...)``."""
+        s, dims, heads = self.settings, self.settings['embed_dims'] * 2**i, self.settings['num_heads'][i]
+        if dims % heads:
+            raise InputError(f'stage {i}: {dims} channels do not divide into num_heads={heads}')
+        options = {
+            'dims': dims,
+            'num_heads': heads,
+            'mlp_ratio': s['mlp_ratio'],
+            'qkv_bias': self.qkv_bias,
+            'drop': self.drop_rate,
+            'attn_drop': self.attn_drop_rate,
+            'norm_eps': s['norm_eps'],
+        }
+        first, last = sum(self.depths[:i]), max(self.drop_path_blocks - 1, 1)
+        rates = [s['drop_path_rate'] * (first + j) / last for j in range(self.depths[i])]
+        blocks = [self._make_block(i, j, {**options, 'drop_path': rate}) for j, rate in enumerate(rates)]
+        return stage(blocks, downsample=self._make_merging(i) if i else None)
+
+    def _make_block(self, i: int, j: int, options: dict[str, Any]) -> nn.Module:
+        """Return block ``j`` of stage ``i``."""
+        return SwinBlock(window=(self._window(i),) * 2, shift=j % 2 == 1, **options)
+
+    def _make_merging(self, i: int) -> nn.Module:
+        """Return the module that makes the grid of stage ``i`` from the grid of the stage before."""
+        dims = self.settings['embed_dims'] * 2**i
+        return MERGING[self.patch_merging](dims // 2, dims, self.settings['norm_eps'])
+
+    def _stage_output(self, i: int) -> tuple[int, bool]:
+        """Return the channels of stage ``i``'s output, and True if it takes an output norm."""
+        return self.settings['embed_dims'] * 2**i, True
+
+    def _grid(self, i: int) -> Grid:
+        """Return the grid of stage ``i`` at the size the tables are built for."""
+        return self.pixels.coarser(self.settings['patch_size'] * 2**i)
+
+    def _window(self, i: int) -> int:
+        """Return the side of a window of stage ``i``, clipped to its grid as published."""
+        sizes, grid = self.settings['window_size'], self._grid(i)
+        return min(sizes if isinstance(sizes, int) else sizes[i], grid.height, grid.width)
+
+    def _embed(self, image: Tensor, pixels: Grid) -> tuple[Tensor, Grid]:
+        x, grid = self.patch_embed(image, pixels)
+        if self.absolute_pos_embed is not None:
+            built = self._grid(0)
+            x = x + resize_positions(self.absolute_pos_embed, (built.height, built.width), grid)
+        return self.drop_after_pos(x), grid
