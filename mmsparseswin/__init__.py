@@ -4,21 +4,26 @@ The import is light: no torch. A name below is imported when it is first used, a
 registry names ``SparseSwin``, ``STViTR`` and ``Swin``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mmsparseswin import backbones, mim, registry  # noqa: F401  the registry registers the bare names
+from mmsparseswin import mim, registry  # noqa: F401  the registry registers the bare names
 
 if TYPE_CHECKING:
     from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
+    from mmsparseswin.layers.fast_path import fast_path
 
 __version__ = '0.1.0'
-__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'list_models']
+__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'fast_path', 'list_models']
 
 mim.register_with_mmengine()
 
 
 def __getattr__(name: str) -> Any:
-    """Import the backbones, which need torch and mmengine.model, when one of their names is asked for (PEP 562)."""
+    """Import what needs torch when one of its names is asked for (PEP 562)."""
+    if name == 'fast_path':
+        return import_module('mmsparseswin.layers.fast_path').fast_path
+    backbones = import_module('mmsparseswin.backbones')
     if name not in backbones.FILES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(backbones, name)
@@ -26,4 +31,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the names that are not imported yet, too."""
-    return sorted({*globals(), *__all__, *backbones.FILES})
+    return sorted({*globals(), *__all__})

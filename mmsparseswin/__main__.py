@@ -1,4 +1,4 @@
-"""`python -m mmsparseswin`: the command where its script is not on the PATH."""
+"""Run the command as `python -m mmsparseswin`, for a script that is not on the PATH."""
 
 from mmsparseswin.command import main
 

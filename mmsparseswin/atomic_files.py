@@ -1,4 +1,4 @@
-"""Write files that are whole or not there, whatever ends the process in between."""
+"""Write files atomically: an interrupted process leaves no partial file."""
 
 import os
 import uuid
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Write `content` to a temporary file in the folder of `path`, which it then replaces; missing folders are made."""
+    """Write `content` to a temporary file and rename it to `path`; make missing folders."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes of several machines may write the same file of a shared folder: a process number is not enough.
+    # A random name, because processes of several machines may share the folder and a process number.
     partial = path.with_name(f'{path.name}.{uuid.uuid4().hex}.partial')
     try:
         with open(partial, 'wb') as file:

@@ -1,4 +1,4 @@
-"""The command `mmsparseswin`: the tools by short names, from a clone, an editable install and a wheel alike."""
+"""Run the tools by short names as `mmsparseswin NAME`, from a clone, an editable install or a wheel."""
 
 import difflib
 import os
@@ -13,22 +13,25 @@ from mmsparseswin.locations import PACKAGE, folder
 # name -> (file below tools/, or a module; what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     'quickstart': ('quickstart.py', 'draw a small data set, train a detector on it for minutes, print its mAP'),
-    'doctor': ('mmsparseswin.doctor', 'say what this machine has, what is wrong, and the command that mends it'),
+    'doctor': ('mmsparseswin.doctor', 'check this installation and name the command that repairs it'),
     'train': ('train.py', 'train a detector or a classifier'),
     'test': ('test.py', 'evaluate a checkpoint'),
     'dist-train': ('launch.py', 'train on several GPUs or with several processes'),
     'dist-test': ('launch.py', 'evaluate on several GPUs or with several processes'),
-    'predict': ('predict.py', 'detect or classify what is on pictures'),
-    'convert': ('model_converters/convert.py', "convert other people's Swin or SparseSwin weights to ours"),
-    'check-data': ('misc/check_dataset.py', 'check the COCO data sets of a config, and count what is in them'),
+    'predict': ('predict.py', 'detect or classify objects in images'),
+    'convert': ('model_converters/convert.py', 'convert Swin or SparseSwin weights of other libraries to ours'),
+    'check-data': ('misc/check_dataset.py', 'check the COCO data sets of a config and count their contents'),
     'draw-shapes': ('dataset_tools/draw_shapes.py', 'draw the embedded data set'),
     'subset-coco': ('dataset_tools/subset_coco.py', 'write the first images of a COCO file to a new file'),
     'flops': ('analysis_tools/get_flops.py', 'count parameters, MACs, FLOPs and activations'),
-    'benchmark': ('analysis_tools/benchmark.py', 'time backbones, detectors and classifiers beside those of others'),
-    'profile-job': ('analysis_tools/profile_job.py', 'say where the time of a training or test goes'),
-    'extract-features': ('analysis_tools/extract_features.py', "write a classifier's features, draw where it looks"),
+    'benchmark': ('analysis_tools/benchmark.py', 'time backbones, detectors and classifiers beside other libraries'),
+    'profile-job': ('analysis_tools/profile_job.py', 'profile a training or test by part'),
+    'extract-features': ('analysis_tools/extract_features.py', "write a classifier's features and draw its attention"),
     'equal-budget': ('experiments/equal_budget.py', 'train several configs for the same minutes and compare them'),
-    'handover': ('experiments/pretrain_then_detect.py', 'train a detector from a pretrained classifier, from scratch'),
+    'pretrain-then-detect': (
+        'experiments/pretrain_then_detect.py',
+        'train a detector from a pretrained classifier and from scratch',
+    ),
     'ssd-grid': ('experiments/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
 }
 # dist-* -> (tool, its positional arguments before the number of processes)
@@ -36,7 +39,7 @@ _DISTRIBUTED = {'dist-train': ('train.py', ['CONFIG']), 'dist-test': ('test.py',
 
 
 def usage() -> str:
-    """List the commands, one a line."""
+    """Return the list of commands, one per line."""
     width = max(map(len, COMMANDS))
     lines = [f'  {name:{width}}  {text}' for name, (_, text) in COMMANDS.items()]
     return '\n'.join(
@@ -52,7 +55,7 @@ def usage() -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command that `argv` names; its exit code is that of the tool."""
+    """Run the command that `argv` names and exit with the code of its tool."""
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ['--help']
     if name in ('-h', '--help', 'help'):
         print(usage())
@@ -73,7 +76,7 @@ def run(name: str, arguments: list[str]) -> None:
     """Run one tool in this process, as if its file had been called.
 
     Raises:
-        InputError: no such command; suggests the nearest one.
+        InputError: no such command; the message suggests the nearest one.
     """
     if name not in COMMANDS:
         close = [known for known in COMMANDS if known.startswith(name)] or difflib.get_close_matches(
@@ -84,7 +87,7 @@ def run(name: str, arguments: list[str]) -> None:
     target, _ = COMMANDS[name]
     if name in _DISTRIBUTED:
         arguments = _distributed(name, arguments)
-    # A tool that starts others finds this package, be it installed or not.
+    # A tool that starts others must find this package even if it is not installed.
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get('PYTHONPATH')]))
     sys.argv = [f'mmsparseswin {name}', *arguments]
     if target.endswith('.py'):
@@ -97,7 +100,7 @@ def run_file(path: Path) -> None:
     """Run a file as ``__main__``; unlike runpy, keep sys.argv[0], which argparse shows as the name of the program."""
     module = ModuleType('__main__')
     module.__file__ = str(path)
-    sys.modules['__main__'] = module  # where multiprocessing looks for the functions of a started process
+    sys.modules['__main__'] = module  # multiprocessing looks up functions of started processes here
     exec(compile(path.read_bytes(), path, 'exec'), module.__dict__)
 
 

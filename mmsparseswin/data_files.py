@@ -1,11 +1,11 @@
-"""Files of data sets: which are missing."""
+"""Find missing files of data sets."""
 
 import os
 from collections.abc import Iterable
 
 
 def missing_files(names: Iterable[str], folder: str) -> list[str]:
-    """Return the names that are not below `folder`."""
+    """Return the names of missing files below `folder`."""
     names = list(names)
     # One listing per folder: asking for 118,000 files one by one takes minutes on a network disk.
     listing = {part: _list(os.path.join(folder, part)) for part in {os.path.dirname(name) for name in names}}

@@ -1,4 +1,4 @@
-"""Can this machine run the main job? What it has, what is wrong, and the command that mends it.
+"""Check that this machine can run the main job; name each fault and the command that repairs it.
 
 python -m mmsparseswin.doctor          a table; exit code 1 if training a detector could not run
 python -m mmsparseswin.doctor --json   the same for programs
@@ -23,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 from mmsparseswin.installation import Installation, installation, installed_version
 from mmsparseswin.log_filters import quiet_console
 
-# Another distribution of the same import name: whichever was installed last has overwritten the files of the other.
+# Distributions of one import name: the one installed last has overwritten the files of the other.
 _TWINS = {'mmcv': 'onedl-mmcv', 'mmcv-full': 'onedl-mmcv', 'mmcv-lite': 'onedl-mmcv', 'mmengine': 'onedl-mmengine'}
 _TWINS |= {'mmdet': 'onedl-mmdetection', 'mmpretrain': 'onedl-mmpretrain'}
 _OPENCV = 'opencv-contrib-python-headless'
@@ -32,7 +32,7 @@ _OPENCV_BUILDS = (_OPENCV, 'opencv-python-headless', 'opencv-contrib-python', 'o
 
 @dataclass
 class Finding:
-    """One line of the report. `state` is 'ok', 'note' (works, but look) or 'bad' (the main job cannot run)."""
+    """One line of the report. `state` is 'ok', 'note' (works, but read it) or 'bad' (the main job cannot run)."""
 
     name: str
     value: str
@@ -97,7 +97,7 @@ def check_opencv() -> Iterator[Finding]:
 
 
 def check_torchvision() -> Iterator[Finding]:
-    """Run an operator of torchvision, which loads into the one torch only that it was built for."""
+    """Run an operator of torchvision, which only loads into the torch it was built for."""
     import torch
 
     try:
@@ -110,7 +110,7 @@ def check_torchvision() -> Iterator[Finding]:
 
 
 def check_mmcv() -> Iterator[Finding]:
-    """Say which operators mmcv has, compiled ones or ours by torchvision, and run one."""
+    """Report the operators of mmcv, compiled or ours by torchvision, and run one."""
     import torch
 
     try:
@@ -138,7 +138,7 @@ def check_mmcv() -> Iterator[Finding]:
 
 
 def check_precision() -> Iterator[Finding]:
-    """Say what trainings with ``precision='auto'`` run in here, and why."""
+    """Report the type that ``precision='auto'`` trains in here, and the reason."""
     from mmsparseswin.engine.precision import choose_precision
 
     yield Finding('precision', '{} ({})'.format(*choose_precision()))
@@ -164,7 +164,7 @@ def check_registries() -> Iterator[Finding]:
         try:
             models = import_module(f'{library}.registry').MODELS
             names = [name for name in ('mmsparseswin.SparseSwin', 'mmsparseswin.Swin') if models.get(name) is None]
-        except Exception as error:  # whatever a broken library raises on import
+        except Exception as error:  # a broken library may raise anything on import
             yield Finding(f'{library} registry', f'{type(error).__name__}: {error}', 'bad', remedy)
             continue
         found = f'lacks {", ".join(names)}' if names else 'resolves mmsparseswin.SparseSwin and mmsparseswin.Swin'
@@ -172,7 +172,7 @@ def check_registries() -> Iterator[Finding]:
 
 
 def check_port() -> Iterator[Finding]:
-    """A port for the processes of a distributed run to meet at."""
+    """Check that a port is free for the processes of a distributed run."""
     try:
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
@@ -182,7 +182,7 @@ def check_port() -> Iterator[Finding]:
 
 
 def check_disk() -> Iterator[Finding]:
-    """Room for checkpoints below the current folder: the main detector's, with optimiser state, takes about 1 GB."""
+    """Check the free space for checkpoints; one of the main detector, with optimiser state, takes about 1 GB."""
     folder = Path('work_dirs').absolute()
     while not folder.exists():
         folder = folder.parent
@@ -209,11 +209,11 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 def examine() -> list[Finding]:
-    """All findings; a check that breaks is a finding itself."""
+    """Return all findings; a failing check is a finding too."""
     findings: list[Finding] = []
     for check in CHECKS:
         try:
-            # Libraries that greet on import do so on stderr: stdout is the report, JSON included.
+            # Send output of imports to stderr: stdout holds the report.
             with contextlib.redirect_stdout(sys.stderr):
                 findings += check()
         except Exception as error:
@@ -225,7 +225,7 @@ def examine() -> list[Finding]:
 
 
 def main() -> int:
-    """Print the report; 1 if the main job could not run."""
+    """Print the report; return 1 if the main job cannot run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--json', action='store_true', help='print JSON')
     args = parser.parse_args()

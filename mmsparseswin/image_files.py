@@ -1,4 +1,4 @@
-"""The images that a user names on a command line: files, and folders searched to the bottom."""
+"""Find and read the images of a command line: files, and folders searched recursively."""
 
 import sys
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ _EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff',
 
 
 class Job(NamedTuple):
-    """One image: where it is, and its name below the output folder."""
+    """Path of one image, and its name below the output folder."""
 
     path: Path
     name: Path
 
 
 def find_images(inputs: list[str]) -> list[Job]:
-    """The images that `inputs` name, folders in the order of their file names."""
+    """Return the images that `inputs` name, those of a folder sorted by file name."""
     jobs = []
     for text in inputs:
         path = Path(text)
@@ -42,7 +42,7 @@ def find_images(inputs: list[str]) -> list[Job]:
 
 
 def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
-    """Batches of readable images of one folder each; the others are named on stderr and left out."""
+    """Yield batches of readable images, each of one folder; report unreadable ones on stderr."""
     batch: list[Job] = []
     for job in jobs:
         if damage := find_damage(job.path.read_bytes()):

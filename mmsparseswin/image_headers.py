@@ -1,4 +1,4 @@
-"""What a picture file says about itself: damage, size, orientation, depth."""
+"""Read headers of picture files: damage, size, orientation, depth."""
 
 import io
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from PIL import Image
 
 # Signature and end mark. A JPEG's mark cannot occur inside its data, where every 0xff is followed by 0x00.
 _END_MARKS = ((b'\xff\xd8', b'\xff\xd9'), (b'\x89PNG', b'IEND'))
-_TAIL = 512  # how many of the last bytes to search: some cameras write zeros behind the mark
+_TAIL = 512  # bytes to search for the mark: some cameras write zeros behind it
 _LARGEST = 2**30  # pixels that OpenCV reads
 _ORIENTATION = 0x0112  # EXIF tag
 
 
 class Header(NamedTuple):
-    """What the header of a picture file says."""
+    """Header of a picture file."""
 
     size: tuple[int, int]  # width, height as stored
     turned: int  # EXIF orientation, 1 to 8; 5 to 8 exchange width and height
@@ -24,7 +24,7 @@ class Header(NamedTuple):
 
 @contextmanager
 def _without_bomb_guard() -> Iterator[None]:
-    """Let Pillow open a picture of more than 179 megapixels, which it takes for an attack."""
+    """Let Pillow open pictures of more than 179 megapixels, which it refuses by default."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield
@@ -33,12 +33,13 @@ def _without_bomb_guard() -> Iterator[None]:
 
 
 def find_damage(data: bytes) -> str | None:
-    """Return what is wrong with the bytes of a picture file, or None. Decodes only what no cheaper look can clear."""
+    """Return the damage of a picture file's bytes, or None; decode only if cheaper checks do not decide."""
     if not data:
         return 'the file is empty'
     if any(data.startswith(signature) and mark in data[-_TAIL:] for signature, mark in _END_MARKS):
         return None
-    if data[:4] == b'RIFF' and len(data) >= 8 + int.from_bytes(data[4:8], 'little'):  # WebP says its length
+    # The header of a WebP file holds its length.
+    if data[:4] == b'RIFF' and len(data) >= 8 + int.from_bytes(data[4:8], 'little'):
         return None
     try:
         with _without_bomb_guard(), Image.open(io.BytesIO(data)) as image:
@@ -51,15 +52,15 @@ def find_damage(data: bytes) -> str | None:
 
 
 def read_header(source: object) -> Header | None:
-    """Read the header of a picture, a path or binary file; None if it has none that Pillow knows."""
+    """Read the header of a picture, a path or binary file; None if Pillow cannot read it."""
     try:
         with _without_bomb_guard(), Image.open(source) as image:  # type: ignore[arg-type]
-            # Pillow opens 16-bit colour as 8-bit RGB; how a tile is stored tells (RGB;16B). A BMP's BGR;16 is a pixel.
+            # Pillow opens 16-bit colour as RGB; only the tile storage shows it (RGB;16B). BMP has BGR;16 per pixel.
             stored = str(image.tile[0]) if image.tile and image.format != 'BMP' else ''
             deep = image.mode.startswith(('I', 'F')) or ';16' in stored or ';32' in stored
-            turned = image.getexif().get(_ORIENTATION, 1)  # last: of a PNG it reads the whole file
+            turned = image.getexif().get(_ORIENTATION, 1)  # last, because it reads the whole file of a PNG
             return Header(image.size, turned if turned in range(1, 9) else 1, deep)
-    except Exception:  # one kind per decoder, as above; the loader names the damage
+    except Exception:  # each decoder raises its own kind; the loader reports the damage
         return None
 
 

@@ -1,4 +1,4 @@
-"""How this package was installed here, and the commands that fit it: uv in a clone, `uv pip`, pip, pip inside conda."""
+"""Find out how this package was installed (uv in a clone, `uv pip`, pip, conda) and return matching commands."""
 
 import json
 import shlex
@@ -30,7 +30,7 @@ class Installation:
     conda: bool = False
 
     def describe(self) -> str:
-        """Say in words how the package was installed."""
+        """Describe how the package was installed."""
         place = f'clone {self.clone}' if self.clone else 'wheel'
         return f'{place}, by {self.tool}{" as uv.lock says" if self.locked else ""}{", in conda" if self.conda else ""}'
 

@@ -1,4 +1,4 @@
-"""Where this package's tools and configs are: inside the wheel, or in the clone around the package."""
+"""Find this package's tools and configs: inside the wheel, or in the clone around the package."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def folder(name: str) -> Path:
     """Return the folder `name`, 'tools' or 'configs'.
 
     Raises:
-        InputError: the package was copied without it.
+        InputError: the folder is missing.
     """
     for root in (PACKAGE / '.mim', PACKAGE.parent):
         if (root / name).is_dir():

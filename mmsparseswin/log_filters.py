@@ -1,4 +1,4 @@
-"""What the console leaves out: lines and warnings of the libraries below that a user cannot act on.
+"""Filter the console: leave out lines and warnings of libraries that a user cannot act on.
 
 The log file in the work dir keeps every line. MMSPARSESWIN_VERBOSE=1 shows everything on the console, too.
 """
@@ -28,7 +28,7 @@ _LINES = (
     r'Config:\n',
     # The order of hooks is the same for every run.
     r'Hooks will be executed in the following order:\n',
-    # mmengine says so on every run in one process, whatever layers the model has.
+    # mmengine logs this on every run in one process, for any model.
     r'Distributed training is not used, all SyncBatchNorm \(SyncBN\) layers',
     # Deprecations inside mmengine's and mmdet's own code.
     r'"FileClient" will be deprecated in future',
@@ -37,10 +37,10 @@ _LINES = (
     r'Failed to search registry with scope "mm\w+" in the "function" registry tree',
     # A training without a schedule has none to save.
     r'`save_param_scheduler` is True but `self\.param_schedulers` is None',
-    # tools/train.py says once, in plain words, that there is nothing to resume.
+    # tools/train.py logs once that there is nothing to resume.
     r'Did not find last_checkpoint to be resumed\.$',
     r'Auto resumed from the latest checkpoint None\.$',
-    # The file that the command line named.
+    # Repeats the file that the command line names.
     r'Loads checkpoint by local backend from path: ',
     # The run's name, repeated after every epoch.
     r'Exp name: \S+$',
@@ -56,7 +56,7 @@ _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     # An inferencer draws without a folder; tools/predict.py writes the pictures itself.
     (r"Failed to add <class 'mmengine\.visualization\.vis_backend\.\w+'>", UserWarning),
 )
-# "11/25 02:12:22 - mmengine - INFO - ", the level perhaps in colour
+# "11/25 02:12:22 - mmengine - INFO - "; the level may be in colour
 _PREFIX = re.compile(r'\d\d/\d\d \d\d:\d\d:\d\d - \S+ - \S+ - ')
 
 
@@ -81,14 +81,14 @@ def quiet_console() -> Iterator[None]:
 
 
 class FilteredStream:
-    """A text stream without the lines named above, and with one line in the place of one for each parameter.
+    """Text stream without the lines above, and with one line instead of one per parameter.
 
     A log handler writes a whole record at once, however many lines it has; `print` writes its text, then the line end.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._dropped = False  # the text before: its line end goes, too
+        self._dropped = False  # the text before was dropped: drop its line end too
         self._folded: list[str] = []
         self._fold: tuple[str, Callable[[list[str]], str]] | None = None
 

@@ -1,4 +1,4 @@
-"""How the C library's malloc treats freed memory."""
+"""Control how the C library's malloc treats freed memory."""
 
 import contextlib
 import ctypes
@@ -9,9 +9,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
 def keep_freed_memory() -> bool:
     """Let glibc take large blocks from the heap and never give them back, so that freed pages are used again.
 
-    By default every large activation is mapped anew, and the kernel clears its pages one by one (docs/benchmarks tells
-    what that costs). For programs, not for libraries: it holds for the whole process. Returns whether the C library has
-    such a setting.
+    By default every large activation is mapped anew, and the kernel clears its pages (see docs/benchmarks).
+    The setting holds for the whole process, so it is for programs, not libraries. Return True if the C library has it.
     """
     return _set(_MMAP_MAX, 0) and _set(_TRIM_THRESHOLD, 2**31 - 1)
 
@@ -32,6 +31,6 @@ def _set(parameter: int, value: int) -> bool:
 
 
 def return_freed_memory() -> None:
-    """Give free pages back to the kernel, where the C library can."""
+    """Return free pages to the kernel, if the C library can."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -60,7 +60,7 @@ def register_with_mmengine() -> None:
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Calls `action` with the module right after the first import of `name`, and is gone."""
+    """Import hook that calls `action` with the module `name` after its first import and removes itself."""
 
     def __init__(self, name: str, action: Callable[[ModuleType], None]) -> None:
         self.name, self.action = name, action

@@ -31,7 +31,7 @@ _BACKBONES: dict[str, str] = {
 
 
 def _wing(library: str, package: str, *modules: str) -> list[str]:
-    """Modules that need `library`; none where it is missing, so that such a machine still builds every backbone."""
+    """Return the modules that need `library`, or none if it is missing: backbones work without it."""
     return [f'mmsparseswin.{package}.{module}' for module in modules] if find_spec(library) else []
 
 
@@ -59,7 +59,7 @@ def _child(parent: Registry, locations: list[str]) -> Registry:
     return LazyRegistry(parent.name, parent=parent, scope='mmsparseswin', locations=locations)
 
 
-# What needs no library comes first, so that its names are found without one.
+# Modules without further libraries come first, so that their names are found without them.
 MODELS = _child(
     root.MODELS,
     [

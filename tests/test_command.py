@@ -1,4 +1,4 @@
-"""The command `mmsparseswin`: what it lists, starts and refuses, in a clone and as a wheel lays it out."""
+"""Test the command `mmsparseswin`: its list, its tools and its errors, in a clone and in a wheel."""
 
 import importlib.util
 import json
@@ -109,7 +109,7 @@ def test_exit_codes_and_errors_are_the_tools_own(tmp_path):
 
 @pytest.fixture
 def wheel(tmp_path) -> Path:
-    """A folder like site-packages, with the package as a wheel lays it out, and nothing of the clone around it."""
+    """Make a folder like site-packages, with the package as a wheel lays it out, and nothing of the clone around it."""
     package = tmp_path / 'site' / 'mmsparseswin'
     ignore = shutil.ignore_patterns('__pycache__', '.mim')
     shutil.copytree(ROOT / 'mmsparseswin', package, ignore=ignore)
@@ -134,7 +134,7 @@ def test_a_wheel_runs_its_own_tools_and_writes_nothing_into_itself(wheel, tmp_pa
 
 @pytest.fixture
 def quickstart(tmp_path, monkeypatch):
-    """The quickstart in an empty folder, with tools that write what theirs would; `calls` tells which ran."""
+    """Run the quickstart in an empty folder with fake tools; `calls` lists those that ran."""
     spec = importlib.util.spec_from_file_location('quickstart', ROOT / 'tools' / 'quickstart.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

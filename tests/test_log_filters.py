@@ -1,4 +1,4 @@
-"""The console leaves named lines out, sums others up, and passes everything else on unchanged."""
+"""Test that the console drops named lines, sums up others and passes the rest unchanged."""
 
 import io
 import subprocess

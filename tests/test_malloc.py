@@ -1,4 +1,4 @@
-"""What glibc keeps of freed memory, seen from a process of its own."""
+"""Test the memory that glibc keeps when freed, in a process of its own."""
 
 import subprocess
 import sys

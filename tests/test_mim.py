@@ -1,4 +1,4 @@
-"""Configs of this package by name: mmsparseswin::NAME."""
+"""Test configs of this package by name: mmsparseswin::NAME."""
 
 import subprocess
 import sys

@@ -1,6 +1,8 @@
-"""Build the snippets of the README; its links and paths are checked in test_documents.py."""
+"""Run the Python of the README and build that of docs/own_config.md; links are checked in test_documents.py."""
 
+import json
 import re
+import runpy
 from pathlib import Path
 
 from mmengine.config import Config
@@ -11,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_config_snippets_build(monkeypatch):
     """The mmdet snippet over mmdet's own Cascade R-CNN, the mmpretrain snippet by itself."""
-    (code,) = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+    (code,) = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/own_config.md').read_text(), re.DOTALL)
     detector, classifier = re.split(r'# mmpretrain.*\n', code)
 
     from mmdet.registry import MODELS
@@ -28,3 +30,26 @@ def test_the_config_snippets_build(monkeypatch):
 
     model = CLASSIFIERS.build(Config.fromstring(classifier, '.py').model)
     assert sum(p.numel() for p in model.parameters()) == 20_287_971
+
+
+def test_the_readme_builds_a_backbone(capsys):
+    (code,) = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) == 5
+    exec(code, {})
+    assert capsys.readouterr().out == '[(1, 96, 56, 56), (1, 192, 28, 28), (1, 384, 14, 14), (1, 768, 7, 7)]\n'
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / 'README.md').read_text(encoding='utf-8').splitlines()
+    assert len(lines) <= 120
+    prose = [line for part in '\n'.join(lines).split('```')[::2] for line in part.splitlines()]
+    assert [line for line in prose if len(line) > 100 and not line.startswith('![')] == []
+
+
+def test_the_chart_has_every_model():
+    """The chart's runs exist in the committed result, with the libraries beside ours."""
+    chart = runpy.run_path(str(ROOT / 'tools' / 'dev' / 'draw_readme_chart.py'))
+    result = json.loads(chart['RESULT'].read_text(encoding='utf-8'))
+    assert [name for name, _ in chart['rows'](result, 'inference 224')] == list(chart['LABELS'])
+    assert [name for name, _ in chart['rows'](result, 'training 224')] == list(chart['LABELS'])[1:]
+    assert chart['PICTURE'].is_file()

@@ -33,7 +33,7 @@ def run(tool: str, *arguments: object) -> None:
 
 
 def settings() -> str:
-    """A number that changes with whatever a training depends on: the configs and the annotations."""
+    """Return a hash of all that the training depends on: the configs and the annotations."""
     configs = folder('configs')
     files = sorted(path for part in ('quickstart', '_base_') for path in (configs / part).rglob('*.py'))
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Looking into a model: attention maps."""
+"""Count FLOPs and record attention maps of a model."""
 
 from mmsparseswin.analysis.attention_maps import Attention, record_attention, return_attention
 from mmsparseswin.analysis.attention_views import attention_from, attention_received, rollout, stitch

@@ -1,4 +1,4 @@
-"""All attention of one forward pass.
+"""Record all attention of one forward pass.
 
 The normal forward pass uses fused attention, which has no weights to return. Here forward hooks ask each attention
 module for them, for one pass; no block knows of it, and compiled or exported models stay as they are.
@@ -24,7 +24,7 @@ from mmsparseswin.layers.windows import WindowPlan, window_plan
 
 
 class Attention(NamedTuple):
-    """The attention weights of one block; every row of ``weights`` that belongs to a token sums to 1.
+    """Attention weights of one block; every row of ``weights`` that belongs to a token sums to 1.
 
     ``kind`` says who attends to whom:
 
@@ -40,17 +40,17 @@ class Attention(NamedTuple):
     kind: str
     stage: int
     block: int
-    shift: int  # tokens the windows are shifted by: 0 or half a window (only along axes that the model does shift)
-    window: tuple[int, int] | None  # (height, width) in tokens of `grid`; None where there are no windows
-    grid: Grid  # the tokens that look; for 'tokens' the image tokens that the sparse tokens were made from
+    shift: int  # shift of the windows in tokens: half a window along the axes that the model shifts, else 0
+    window: tuple[int, int] | None  # (height, width) in tokens of `grid`; None for attention without windows
+    grid: Grid  # the query tokens; for 'tokens' the image tokens that the sparse tokens were made from
     weights: Tensor
-    keys: tuple[Grid, ...] = ()  # the maps looked at, their tokens one map after the other; () for sparse tokens
-    plan: WindowPlan | Neighbourhood | None = None  # which token each slot of a window holds
+    keys: tuple[Grid, ...] = ()  # the maps of the key tokens, one after the other; () for sparse tokens
+    plan: WindowPlan | Neighbourhood | None = None  # assigns a token to each slot of a window
 
 
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[list[Attention]]:
-    """Inside the context, every forward pass of ``model`` appends its attention to the yielded list, block by block.
+    """Append the attention of every forward pass of ``model`` in the context to the yielded list, block by block.
 
     Compiled models run uncompiled meanwhile, and gradient checkpointing is off, so that the weights carry gradients.
 
@@ -71,7 +71,7 @@ def record_attention(model: nn.Module) -> Iterator[list[Attention]]:
 
 
 def return_attention(model: nn.Module, *inputs: Any, **kwargs: Any) -> tuple[Any, list[Attention]]:
-    """``model(*inputs, **kwargs)``, and the attention of every block in the order they ran.
+    """Return ``model(*inputs, **kwargs)`` and the attention of every block, in the order they ran.
 
     See :func:`record_attention`. Call ``model.eval()`` first, and use ``torch.no_grad()`` unless you need gradients.
     """
@@ -80,13 +80,13 @@ def return_attention(model: nn.Module, *inputs: Any, **kwargs: Any) -> tuple[Any
 
 
 class _Recorder(ExitStack):
-    """Hooks on attention modules, all of them removed at the end."""
+    """Hook the attention modules of a model; remove the hooks at the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[Attention] = []
-        self.grid = self.given = Grid(0, 0)  # of the block or sparse stage that runs: without padding, and as it is
-        self.enter_context(torch.compiler.set_stance('force_eager'))  # a compiled graph does not run new hooks
+        self.grid = self.given = Grid(0, 0)  # of the running block or stage: without padding, and as given
+        self.enter_context(torch.compiler.set_stance('force_eager'))  # a compiled graph ignores new hooks
 
     def watch(self, i: int, stage: nn.Module) -> None:
         """Record the attention of stage ``i``."""
@@ -110,7 +110,7 @@ class _Recorder(ExitStack):
     def _window(self, i: int, j: int, block: SwinBlock, weights: Tensor) -> Attention:
         window = block.attn.window
         plan = window_plan(self.grid, window, block.shift, weights.device, block.shift_single)
-        shift = window[0] // 2 if plan.mask is not None else 0  # shifted windows have a seam, others none
+        shift = window[0] // 2 if plan.mask is not None else 0  # only shifted windows have a mask
         return Attention('window', i, j, shift, window, self.grid, weights, (self.grid,), plan)
 
     def _semantic(self, i: int, j: int, stage: SemanticStage, weights: Tensor) -> Attention:
@@ -134,12 +134,12 @@ class _Recorder(ExitStack):
             if grid.valid is not None and len(grid.valid) > 1:
                 raise InputError('the images of this batch have different sizes: ask for attention one image at a time')
             self.given = grid
-            self.grid = grid if grid.valid is None else Grid(*grid.valid[0])  # it gets the windows it gets unpadded
+            self.grid = grid if grid.valid is None else Grid(*grid.valid[0])  # use the windows of the unpadded image
 
         self.enter_context(module.register_forward_pre_hook(note))
 
     def _ask(self, module: nn.Module, describe: Callable[[Tensor], Attention]) -> None:
-        """Have ``module``, which returns (output, weights or None), return the weights, and record them."""
+        """Make ``module`` return its weights, not None, beside its output, and record them."""
 
         def ask(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             return args, {**kwargs, 'need_weights': True}
@@ -152,7 +152,7 @@ class _Recorder(ExitStack):
 
 
 def _without_padding(near: Neighbourhood, alone: Neighbourhood, weights: Tensor) -> Tensor:
-    """Weights of one padded image by the plan ``near`` -> those it has alone, by the plan ``alone``."""
+    """Rearrange the weights of one padded image from the plan ``near`` into the plan ``alone`` of the unpadded one."""
     between = dense(near_slots(near, weights))
     between = between[:, :, _valid(near.query_map)][..., torch.cat(_numbered(near.key_maps))]
     if alone.queries is None or alone.keys is None:
@@ -165,7 +165,7 @@ def _without_padding(near: Neighbourhood, alone: Neighbourhood, weights: Tensor)
 
 
 def _numbered(maps: Sequence[Grid]) -> list[Tensor]:
-    """The valid tokens of maps that are numbered one after the other."""
+    """Return the numbers of the valid tokens of maps whose tokens are numbered one map after the other."""
     starts = [0]
     for grid in maps:
         starts.append(starts[-1] + grid.height * grid.width)
@@ -173,6 +173,6 @@ def _numbered(maps: Sequence[Grid]) -> list[Tensor]:
 
 
 def _valid(grid: Grid) -> Tensor:
-    """The valid tokens of the only image."""
+    """Return the valid tokens of a batch of one image."""
     height, width = grid.valid[0] if grid.valid is not None else (grid.height, grid.width)
     return (torch.arange(height)[:, None] * grid.width + torch.arange(width)).flatten()

@@ -1,4 +1,4 @@
-"""Where each stage looks, drawn over the image."""
+"""Draw the attention of each stage over the image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from mmsparseswin.layers.sparse_stage import SparseStage
 
 
 def attention_heat(model: nn.Module, records: Sequence[Attention]) -> dict[int, Tensor]:
-    """How much each place of the image is looked at, by stage.
+    """Return the attention that each place of the image receives, by stage.
 
     A stage of windows: what each token receives in its last block of windows, the mean over heads. The sparse stage:
     how much each sparse token has in the mean of all of them (rollout), put where its row of the linear layer collects
@@ -39,7 +39,7 @@ def attention_heat(model: nn.Module, records: Sequence[Attention]) -> dict[int, 
 
 
 def draw_heat(image: np.ndarray, heat: Mapping[int, Tensor]) -> Figure:
-    """The image (H, W, 3), uint8 RGB, and beside it each stage's map (height, width) over it."""
+    """Draw the image (H, W, 3), uint8 RGB, and beside it an overlay of each stage's map (height, width)."""
     height, width = image.shape[:2]
     figure = Figure(figsize=(2.6 * (1 + len(heat)), 2.6 * height / width + 0.4), layout='constrained')
     first, *others = figure.subplots(1, 1 + len(heat), squeeze=False)[0]
@@ -55,6 +55,6 @@ def draw_heat(image: np.ndarray, heat: Mapping[int, Tensor]) -> Figure:
 
 
 def to_picture(inputs: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> np.ndarray:
-    """One normalised input (3, H, W) -> (H, W, 3) uint8, as the network sees it."""
+    """Turn a normalised input (3, H, W) back into a uint8 image (H, W, 3)."""
     pixels = inputs if mean is None or std is None else inputs * std + mean
     return pixels.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Attention weights with the token that each of their rows and columns belongs to."""
+"""Assign a token to every row and column of attention weights."""
 
 from typing import NamedTuple
 
@@ -11,21 +11,21 @@ from mmsparseswin.layers.windows import WindowPlan
 
 
 class Slots(NamedTuple):
-    """Attention of windows; the keys of a window may be other tokens than its queries."""
+    """Attention weights of windows with the query and key token of each slot."""
 
     queries: Tensor  # (windows, area) token of each slot, `size[0]` on padding
     keys: Tensor  # (windows, K) token of each slot, `size[1]` on padding
     weights: Tensor  # (B, heads, windows, area, K)
-    size: tuple[int, int]  # tokens that look, tokens that are looked at
+    size: tuple[int, int]  # query tokens, key tokens
 
 
 def window_slots(plan: WindowPlan, weights: Tensor, grid: Grid) -> Slots:
-    """Slots of Swin's windows; weights from or to padding and between regions are 0 (e**-100 of it left raw)."""
+    """Return the slots of Swin's windows; weights of padding and between regions, about e**-100, are set to 0."""
     count, area = grid.height * grid.width, weights.shape[-1]
     tokens = plan.gather.view(-1, area)[plan.order]
     inside = tokens < count
     seen = inside[:, :, None] & inside[:, None]
-    if plan.mask is not None:  # of the last windows of the plan
+    if plan.mask is not None:  # the mask covers the last windows of the plan
         masks = plan.mask.new_zeros(len(tokens), area, area)
         masks[-len(plan.mask) :] = plan.mask
         seen &= masks[plan.order] == 0
@@ -34,7 +34,7 @@ def window_slots(plan: WindowPlan, weights: Tensor, grid: Grid) -> Slots:
 
 
 def near_slots(near: Neighbourhood, weights: Tensor) -> Slots:
-    """Slots of a neighbourhood of STViT-R; a query that fills several slots is in one of them."""
+    """Return the slots of a neighbourhood of STViT-R; a query of several slots keeps one of them."""
     looking = near.query_map.height * near.query_map.width
     seen = sum(grid.height * grid.width for grid in near.key_maps)
     queries, keys = (torch.arange(n, device=weights.device)[None] for n in (looking, seen))
@@ -48,7 +48,7 @@ def near_slots(near: Neighbourhood, weights: Tensor) -> Slots:
 
 
 def dense(slots: Slots) -> Tensor:
-    """(B, heads, tokens that look, tokens that are looked at), 0 where they do not see each other."""
+    """Return dense weights (B, heads, queries, keys), 0 for pairs that share no window."""
     looking, seen = slots.size
     place = slots.queries[:, :, None] * (seen + 1) + slots.keys[:, None]  # padding has the last row and column
     flat = slots.weights.new_zeros(*slots.weights.shape[:2], (looking + 1) * (seen + 1))
@@ -57,5 +57,5 @@ def dense(slots: Slots) -> Tensor:
 
 
 def _scaled(weights: Tensor) -> Tensor:
-    """Rows of the sum 1 again, after what falls on padding was taken out."""
+    """Remove the weights of padding and scale every row to the sum 1 again."""
     return weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)

@@ -1,4 +1,4 @@
-"""The way of recorded attention back onto the image."""
+"""Map recorded attention back onto the image."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _LARGEST_DENSE = 2**28  # entries of a dense attention matrix: 1 GiB in float32
 
 
 def stitch(record: Attention) -> Tensor:
-    """Attention between all tokens: (B, heads, N, M), [..., query, key], in raster order, one map after the other.
+    """Return attention between all tokens, (B, heads, N, M): [..., query, key] in row-major order, map after map.
 
     Un-rolled; exactly 0 between tokens that do not see each other. Slots of padding are left out and the rest of a row
     is scaled to the sum 1 (published Swin and STViT-R let tokens attend to padding).
@@ -27,7 +27,7 @@ def stitch(record: Attention) -> Tensor:
 
 
 def attention_from(record: Attention, y: int, x: int, keys: int = -1) -> Tensor:
-    """What the token (y, x) of ``record.grid`` looks at: (B, heads, H, W), its row of :func:`stitch`.
+    """Return the attention of the query token (y, x) of ``record.grid``, (B, heads, H, W): its row of :func:`stitch`.
 
     Args:
         record: one block.
@@ -48,7 +48,7 @@ def attention_from(record: Attention, y: int, x: int, keys: int = -1) -> Tensor:
 
 
 def attention_received(record: Attention, keys: int = -1) -> Tensor:
-    """How much each token is looked at: (B, heads, H, W), the columns of :func:`stitch` summed.
+    """Return the attention that each token receives, (B, heads, H, W): the sum over queries of :func:`stitch`.
 
     1 on average where tokens look at one another. ``keys`` is that of :func:`attention_from`.
 
@@ -56,13 +56,13 @@ def attention_received(record: Attention, keys: int = -1) -> Tensor:
         InputError: attention of sparse tokens.
     """
     slots = _slots(record)
-    # Padding looks too, but nobody looks through its eyes.
+    # Ignore the rows of padding queries.
     weights = slots.weights * (slots.queries < slots.size[0])[:, :, None]
     return _onto_map(weights.sum(-2).flatten(2), slots.keys.flatten(), record, keys)
 
 
 def rollout(records: Sequence[Attention], stage: int) -> Tensor:
-    """Attention rollout through the blocks of one stage (Abnar and Zuidema, arXiv 2005.00928).
+    """Compute attention rollout through the blocks of one stage (Abnar and Zuidema, arXiv 2005.00928).
 
     The heads' mean of each block, half of it replaced by the identity for the residual branch, multiplied over blocks.
 
@@ -115,7 +115,7 @@ def _dense(slots: Slots) -> Tensor:
 
 
 def _onto_map(values: Tensor, tokens: Tensor, record: Attention, keys: int) -> Tensor:
-    """Values (B, heads, n) of key tokens (n,), summed: (B, heads, height, width) of one map, 0 elsewhere."""
+    """Sum values (B, heads, n) of key tokens (n,) into one map (B, heads, height, width)."""
     sizes = [grid.height * grid.width for grid in record.keys]
     flat = values.new_zeros(*values.shape[:2], sum(sizes) + 1).index_add(2, tokens, values)
     grid = record.keys[keys]

@@ -1,4 +1,4 @@
-"""Features of a classifier, and pictures of its attention."""
+"""Extract features of a classifier and draw its attention."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mmsparseswin.image_files import Job
 
 
 def features_of(extractor: FeatureExtractor, batch: list[Job], pictures: Path | None) -> np.ndarray:
-    """(images of the batch, channels); draws the attention into `pictures`."""
+    """Return features (images of the batch, channels); draw the attention into the folder `pictures`."""
     model = extractor.model
     preprocessor = model.data_preprocessor
     order = 'bgr' if getattr(preprocessor, 'to_rgb', True) else 'rgb'

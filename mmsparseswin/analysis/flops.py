@@ -1,4 +1,4 @@
-"""Parameters, multiply-accumulates (MACs), FLOPs and activations of a model, module by module.
+"""Count parameters, multiply-accumulates (MACs), FLOPs and activations of a model, module by module.
 
 The model runs once and every operator that reaches PyTorch's dispatcher is seen, fused attention and the operators that
 composite ones are made of included. Products (convolution, linear, matmul, attention) are counted with the formulas of
@@ -20,7 +20,7 @@ from torch.utils.flop_counter import addmm_flop, baddbmm_flop, bmm_flop, flop_re
 aten = torch.ops.aten
 
 
-# Operator -> FLOPs (2 per MAC) from its arguments; PyTorch's table knows neither the CPU's fused attention nor these.
+# Operator -> FLOPs (2 per MAC) from its arguments, for operators that PyTorch's table lacks.
 _MISSING: dict[Any, Callable[..., int]] = {
     aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
     aten._scaled_dot_product_fused_attention_overrideable: sdpa_flop,
@@ -38,7 +38,7 @@ def _norm(input_: Tensor, weight: Tensor | None, with_affine: int) -> int:
     return input_.numel() * (with_affine if weight is not None else with_affine - 1)
 
 
-# What fvcore counts besides one per MAC: operator -> count from (arguments, output).
+# Counts that fvcore adds to one per MAC: operator -> count from (arguments, output).
 _FVCORE_EXTRA: dict[Any, Callable[[tuple, Any], int]] = {
     aten.native_layer_norm: lambda args, _: _norm(args[0], args[2], 5),
     aten.native_group_norm: lambda args, _: _norm(args[0], args[1], 5),
@@ -66,7 +66,7 @@ _CONTAINERS = {'ModuleList', 'ModuleDict'}
 
 @dataclass
 class Cost:
-    """What one module and everything below it costs.
+    """Costs of one module and everything below it.
 
     Attributes:
         kind: name of its class.
@@ -87,12 +87,12 @@ class Cost:
 
     @property
     def flops(self) -> int:
-        """One multiplication and one addition per MAC."""
+        """Return the FLOPs: one multiplication and one addition per MAC."""
         return 2 * self.macs
 
     @property
     def fvcore_flops(self) -> int:
-        """What fvcore calls flops: one per MAC, and norms and interpolations."""
+        """Return the "flops" of fvcore: one per MAC, and norms and interpolations."""
         return self.macs + self.extra
 
 
@@ -116,11 +116,11 @@ class Report:
 
     @property
     def total(self) -> Cost:
-        """The whole model."""
+        """Return the costs of the whole model."""
         return self.modules['']
 
     def tree(self, depth: int) -> dict[str, Cost]:
-        """The modules down to ``depth`` levels that have parameters or MACs."""
+        """Return the modules down to ``depth`` levels that have parameters or MACs."""
         return {
             path: cost
             for path, cost in self.modules.items()
@@ -129,14 +129,14 @@ class Report:
 
 
 def count_flops(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
-    """Count one call ``model(*inputs, **kwargs)``, without gradients, in the mode (train or eval) the model is in.
+    """Count one call ``model(*inputs, **kwargs)`` without gradients, in the current mode (train or eval).
 
     A model and inputs on the 'meta' device cost neither time nor memory, if the model never looks at a value. Numbers
     are those of the whole batch, and of what is computed: padding counts.
     """
     report = Report(_modules(model))
     fused = torch.backends.mha.get_fastpath_enabled()
-    # nn.MultiheadAttention's fast path is one operator whose parts cannot be told apart.
+    # nn.MultiheadAttention's fast path is one operator that hides its parts.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad(), _called_modules(model, report) as stack, _Counter(report, stack):
@@ -147,7 +147,7 @@ def count_flops(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
 
 
 def _modules(model: nn.Module) -> dict[str, Cost]:
-    """Every module with its parameters counted and nothing else yet."""
+    """Return the parameters of every module, with all other costs at 0."""
     costs: dict[str, Cost] = {}
     for path, module in model.named_modules():
         above = [costs[parent] for parent in _upwards(path) if parent in costs and parent != path]
@@ -157,7 +157,7 @@ def _modules(model: nn.Module) -> dict[str, Cost]:
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """``path`` and its ancestors: 'a.b', 'a', ''."""
+    """Yield ``path`` and its ancestors: 'a.b', 'a', ''."""
     while path:
         yield path
         path = path.rpartition('.')[0]
@@ -166,7 +166,7 @@ def _upwards(path: str) -> Iterator[str]:
 
 @contextmanager
 def _called_modules(model: nn.Module, report: Report) -> Iterator[list[str]]:
-    """Paths of the modules being called at any moment, the innermost last."""
+    """Keep the paths of the modules being called, the innermost last."""
     paths = {module: path for path, module in model.named_modules()}
     stack = ['']
 
@@ -187,7 +187,7 @@ def _called_modules(model: nn.Module, report: Report) -> Iterator[list[str]]:
 
 
 class _Counter(TorchDispatchMode):
-    """Books every operator on the innermost module being called and on all those around it in the tree."""
+    """Count every operator for the innermost module being called and for all its ancestors."""
 
     def __init__(self, report: Report, stack: list[str]) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class _Counter(TorchDispatchMode):
         op = func.overloadpacket
         formula = flop_registry.get(op) or _MISSING.get(op)
         if formula is None:
-            # Under inference_mode composite operators arrive whole.
+            # Under inference_mode composite operators are not decomposed.
             with self:
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
@@ -227,7 +227,7 @@ class _Counter(TorchDispatchMode):
 
 
 def _is_float(out: Any) -> bool:
-    """Whether an operator puts out numbers rather than indices, masks or nothing."""
+    """Return True if an operator returns floating-point numbers, not indices, masks or nothing."""
     first = out[0] if isinstance(out, (tuple, list)) and out else out
     return isinstance(first, Tensor) and first.is_floating_point()
 

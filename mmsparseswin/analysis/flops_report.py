@@ -1,4 +1,4 @@
-"""Build a model by its config or name, count it on one image, and print what was counted: get_flops."""
+"""Build a model by its config or name, count it on one image and print the counts (get_flops.py)."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ _VALUES = 'this model looks at values while it runs, which meta has none of; use
 
 
 def load(model: str, options: dict[str, Any] | None) -> Config:
-    """The config at a path, or of a classifier by its name."""
+    """Load the config at a path, or make the config of a classifier by its name."""
     family, _, arch = model.partition('-')
     families = {cls.__name__.lower(): f'mmsparseswin.{cls.__name__}' for cls in backbone_classes()}
     if family not in families or Path(model).exists():
@@ -42,7 +42,7 @@ def load(model: str, options: dict[str, Any] | None) -> Config:
 
 
 def build(cfg: Config) -> nn.Module:
-    """The model of `cfg` in eval mode, as it starts without pretrained weights."""
+    """Build the model of `cfg` in eval mode, without pretrained weights."""
     if 'model' not in cfg:
         raise InputError('the config has no model')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
@@ -53,18 +53,18 @@ def build(cfg: Config) -> nn.Module:
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if is_detector(model):
         init_weights(model)
-    model.eval()  # some of mmdet return None here
+    model.eval()  # some models of mmdet return None here
     return model
 
 
 def init_weights(model: Any) -> None:
-    """Draw the weights of a detector, which has to make boxes that are boxes; files are not loaded."""
+    """Initialise a detector, which needs sane weights to make valid boxes; load no files."""
     for module in model.modules():
         if 'Pretrained' in str(getattr(module, 'init_cfg', None)):
             module.init_cfg = None
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel('WARNING')  # a line for every parameter otherwise
+    logger.setLevel('WARNING')  # at INFO it logs a line per parameter
     try:
         model.init_weights()
     finally:
@@ -72,7 +72,7 @@ def init_weights(model: Any) -> None:
 
 
 def let_boxes_pass(node: Any) -> None:
-    """Open thresholds and NMS wherever `node` has a test_cfg, so that only its limits on numbers of boxes remain."""
+    """Disable thresholds and NMS in every test_cfg of `node`; only the limits on numbers of boxes remain."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == 'test_cfg':
@@ -82,7 +82,7 @@ def let_boxes_pass(node: Any) -> None:
 
 
 def _open(node: Any) -> None:
-    """Only where boxes are suppressed: mask-based detectors (SOLO) have no limit before their masks are computed."""
+    """Disable threshold and NMS of one test_cfg with NMS of boxes; mask-based detectors (SOLO) have none."""
     if not isinstance(node, dict):
         return
     if 'iou_threshold' in (node.get('nms') or {}):
@@ -93,7 +93,7 @@ def _open(node: Any) -> None:
 
 
 def is_detector(model: nn.Module) -> bool:
-    """Whether mmdet made it."""
+    """Return True if the model is a detector of mmdet."""
     if 'mmdet' not in sys.modules:
         return False
     from mmdet.models import BaseDetector
@@ -102,10 +102,10 @@ def is_detector(model: nn.Module) -> bool:
 
 
 class Run(NamedTuple):
-    """One counted forward pass."""
+    """Result of one counted forward pass."""
 
     report: Report
-    inputs: list[tuple[int, ...]]  # shape of the image, and of what the backbone got
+    inputs: list[tuple[int, ...]]  # shapes of the image and of the input of the backbone
     boxes: dict[str, list[int]]  # RoI extractor -> boxes in each call
     device: str
 
@@ -140,13 +140,13 @@ def _sample(shape: tuple[int, int]) -> Any:
 
 
 def _channels(model: nn.Module) -> int:
-    """Channels of the first convolution."""
+    """Return the input channels of the first convolution."""
     return next((m.in_channels for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)), 3)
 
 
 @contextlib.contextmanager
 def counted_boxes(model: nn.Module) -> Iterator[dict[str, list[int]]]:
-    """Note how many boxes each RoI extractor is called with."""
+    """Record the number of boxes in each call of each RoI extractor."""
     boxes: dict[str, list[int]] = {}
     handles = []
     for path, module in model.named_modules():
@@ -164,7 +164,7 @@ def counted_boxes(model: nn.Module) -> Iterator[dict[str, list[int]]]:
 
 
 def default_shape(model: nn.Module) -> tuple[int, int]:
-    """Height and width to count at when none is given."""
+    """Return the default height and width to count at."""
     if is_detector(model):
         return 800, 1333
     grids = (m.pixels for m in model.modules() if isinstance(m, TokenBackbone))
@@ -173,7 +173,7 @@ def default_shape(model: nn.Module) -> tuple[int, int]:
 
 
 def as_json(run: Run, depth: int) -> str:
-    """Everything counted, exact."""
+    """Format all exact counts as JSON."""
 
     def cost(cost: Cost) -> dict[str, Any]:
         numbers = asdict(cost)
@@ -198,7 +198,7 @@ def as_json(run: Run, depth: int) -> str:
 
 
 def as_table(run: Run, depth: int, convention: str) -> str:
-    """The module tree, the totals, and what they hold."""
+    """Format the module tree, the totals and their conditions."""
     report = run.report
     names = ['params', 'fvcore flops'] if convention == 'fvcore' else ['params', 'MACs', 'FLOPs']
 

@@ -1,8 +1,8 @@
-"""What a benchmark names -> a model that runs: our backbones, configs, and the Swins of other libraries.
+"""Build the models that a benchmark names: our backbones, configs, and the Swins of other libraries.
 
 swin-tiny  stvitr-det-small   names of mmsparseswin.list_models()
 swin-tiny:with_cp=True        one with options of its class, separated by commas
-mmdet:swin-t  timm:swin-s     a peer, see mmsparseswin.benchmark.baselines
+mmdet:swin-t  timm:swin-s     a baseline: mmsparseswin.benchmark.baselines
 configs/ssd/....py            a config: detector or classifier in tensor mode, or bare backbone
 ...@autocast-bf16@compiled    any of them in a precision of its own, or compiled (or @eager)
 """
@@ -17,19 +17,19 @@ from torch import Tensor, nn
 
 import mmsparseswin
 from mmsparseswin.backbones.base import TokenBackbone, is_backbone
-from mmsparseswin.benchmark.baselines import Backbone, arch_letter, build_peer, list_peers
+from mmsparseswin.benchmark.baselines import Backbone, arch_variant, build_baseline, list_baselines
 from mmsparseswin.benchmark.timing import PRECISIONS
 from mmsparseswin.errors import InputError
 
 
 @dataclass(frozen=True)
 class Size:
-    """A batch of images.
+    """Size of a batch of images.
 
     Attributes:
-        batch: how many.
-        height: pixels.
-        width: pixels.
+        batch: number of images.
+        height: in pixels.
+        width: in pixels.
     """
 
     batch: int
@@ -41,12 +41,12 @@ class Size:
 
     @property
     def area(self) -> int:
-        """Pixels of the whole batch."""
+        """Return the pixels of the whole batch."""
         return self.batch * self.height * self.width
 
     @classmethod
     def parse(cls, text: str) -> 'Size':
-        """'8x224x224' -> 8 images of 224 x 224."""
+        """Parse '8x224x224' as 8 images of 224 x 224 pixels."""
         parts = text.split('x')
         if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
             raise InputError(f'size {text!r} is not of the form BATCHxHEIGHTxWIDTH, e.g. 8x224x224')
@@ -54,13 +54,13 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """A model in a precision.
+class Case:
+    """A model to time in one precision.
 
     Attributes:
-        model: a name of this module's docstring, without suffixes.
+        model: a name as in the module docstring, without suffixes.
         precision: one of `PRECISIONS`.
-        compiled: by ``torch.compile``.
+        compiled: True to run it through ``torch.compile``.
     """
 
     model: str
@@ -71,16 +71,16 @@ class Contestant:
         return f'{self.model}@{self.precision}' + '@compiled' * self.compiled
 
     @property
-    def is_peer(self) -> bool:
-        """Whether another library made it."""
-        return self.model in list_peers()
+    def is_baseline(self) -> bool:
+        """Return True if the model is another library's."""
+        return self.model in list_baselines()
 
 
-def parse_contestants(text: str, precisions: list[str], compiled: bool = False) -> list[Contestant]:
-    """'NAME@SUFFIX...' -> one contestant in each of `precisions`, or in the one of a suffix.
+def parse_cases(text: str, precisions: list[str], compiled: bool = False) -> list[Case]:
+    """Parse 'NAME@SUFFIX...' into one case per precision: those of the suffixes, else `precisions`.
 
     Raises:
-        InputError: a suffix or precision that is neither.
+        InputError: a suffix is no precision, 'compiled' or 'eager'.
     """
     name, *suffixes = text.split('@')
     own = [suffix for suffix in suffixes if suffix not in ('compiled', 'eager')]
@@ -89,11 +89,11 @@ def parse_contestants(text: str, precisions: list[str], compiled: bool = False) 
             raise InputError(f'{text}: {precision!r} is unknown; choose one of {[*PRECISIONS, "compiled", "eager"]}')
     if 'compiled' in suffixes or 'eager' in suffixes:
         compiled = 'compiled' in suffixes
-    return [Contestant(name, precision, compiled) for precision in own or precisions]
+    return [Case(name, precision, compiled) for precision in own or precisions]
 
 
 class _Tensors(nn.Module):
-    """A detector or classifier of mmengine that is called for its raw outputs."""
+    """Call a detector or classifier of mmengine in tensor mode, for its raw outputs."""
 
     def __init__(self, model: nn.Module, samples: list | None) -> None:
         super().__init__()
@@ -104,10 +104,10 @@ class _Tensors(nn.Module):
 
 
 class Part(nn.Module):
-    """One module of a model alone, on what it is given inside: for images of the size of ``x``, whatever they show.
+    """Run one module of a model alone, on the inputs it gets for images of the size of ``x``.
 
     Args:
-        model: runs once.
+        model: runs once, to record these inputs.
         path: end of the module's name in it, e.g. ``stages.3``.
         x: images.
 
@@ -127,12 +127,12 @@ class Part(nn.Module):
         self.given = given[0]
 
     def forward(self, x: Tensor) -> Any:
-        """What the module returns; of ``x`` only device and type count."""
+        """Return the module's output for the recorded inputs; ``x`` only gives device and type."""
         return self.module(*(arg.to(x) if isinstance(arg, Tensor) else arg for arg in self.given))
 
 
 def build(name: str, size: Size, output: str) -> nn.Module:
-    """The model of a name, in fp32 on the CPU, without stochastic depth, on random weights.
+    """Build the model of a name, in fp32 on the CPU, without stochastic depth, on random weights.
 
     Args:
         name: see the module's docstring.
@@ -140,18 +140,18 @@ def build(name: str, size: Size, output: str) -> nn.Module:
         output: 'pooled' or 'maps', for backbones; a config keeps its own.
 
     Raises:
-        InputError: nothing has that name; the names there are.
+        InputError: the name is unknown; the message lists the known ones.
     """
     torch.manual_seed(0)
     if name.endswith('.py'):
         return _from_config(name, size)
-    if name in list_peers():
-        return build_peer(name, (size.height, size.width), output)
+    if name in list_baselines():
+        return build_baseline(name, (size.height, size.width), output)
     known, _, given = name.partition(':')
     if known not in mmsparseswin.list_models():
         raise InputError(
             f'model {name!r} is unknown; choose a config.py, or one of {mmsparseswin.list_models()} '
-            f'or, of other libraries, {list_peers()}'
+            f'or, of other libraries, {list_baselines()}'
         )
     options: dict[str, Any] = dict(drop_path_rate=0.0, out_type='featmap' if output == 'maps' else 'avg_featmap')
     return Backbone(mmsparseswin.create_model(known, **options | _options(name, given)), pool=False)
@@ -195,7 +195,7 @@ def _from_config(path: str, size: Size) -> nn.Module:
 
 
 def _stop_dropping(node: Any) -> None:
-    """Set every drop_path_rate of a config to 0; our backbones also drop where the config is silent."""
+    """Set every drop_path_rate of a config to 0, also for our backbones, whose default is not 0."""
     if isinstance(node, dict):
         if 'drop_path_rate' in node or is_backbone(node):
             node['drop_path_rate'] = 0.0
@@ -203,27 +203,29 @@ def _stop_dropping(node: Any) -> None:
             _stop_dropping(value)
 
 
-def letter(name: str, model: nn.Module) -> str:
-    """'t', 's' or 'b': which Swin it is; '' if it is none that peers have."""
-    if name in list_peers():
+def variant(name: str, model: nn.Module) -> str:
+    """Return the variant of Swin, 't', 's' or 'b', or '' if no baseline has it."""
+    if name in list_baselines():
         return name[-1]
-    return arch_letter(model.model) if isinstance(model, Backbone) else ''
+    return arch_variant(model.model) if isinstance(model, Backbone) else ''
 
 
 def image(size: Size) -> Tensor:
-    """A batch of noise (B, 3, H, W)."""
+    """Return a batch of noise (B, 3, H, W)."""
     return torch.randn(size.batch, 3, size.height, size.width, generator=torch.Generator().manual_seed(1))
 
 
-def best_peer(medians: dict[Contestant, float], letters: dict[Contestant, str], ours: Contestant) -> Contestant | None:
-    """The fastest peer whose products have the same type and that is compiled if ours is.
+def best_baseline(medians: dict[Case, float], variants: dict[Case, str], ours: Case) -> Case | None:
+    """Return the fastest baseline with the same type of matrix products and the same mode (eager or compiled).
 
-    Peers of the same Swin as ours only, if there are any; all peers where ours is no Swin they have.
+    Only baselines of the same variant of Swin count, or all of them if no baseline has the variant of `ours`.
     """
     products = PRECISIONS[ours.precision].products
-    peers = [
-        c for c in medians if c.is_peer and PRECISIONS[c.precision].products == products and c.compiled == ours.compiled
+    baselines = [
+        c
+        for c in medians
+        if c.is_baseline and PRECISIONS[c.precision].products == products and c.compiled == ours.compiled
     ]
-    if letters[ours]:
-        peers = [c for c in peers if letters[c] == letters[ours]]
-    return min(peers, key=lambda c: medians.get(c, math.inf), default=None)
+    if variants[ours]:
+        baselines = [c for c in baselines if variants[c] == variants[ours]]
+    return min(baselines, key=lambda c: medians.get(c, math.inf), default=None)

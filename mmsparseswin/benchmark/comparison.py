@@ -1,4 +1,4 @@
-"""Contestants of one comparison, from their names to records of time, rate, memory and ratios."""
+"""Build, check and time the cases of one comparison; return records of time, rate, memory and ratios."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,37 +9,37 @@ from torch import nn
 
 from mmsparseswin.analysis.flops import count_flops
 from mmsparseswin.benchmark import baselines, timing
-from mmsparseswin.benchmark.cases import Contestant, Part, Size, best_peer, build, image, letter
+from mmsparseswin.benchmark.cases import Case, Part, Size, best_baseline, build, image, variant
 from mmsparseswin.benchmark.timing import PRECISIONS, Spread, Step, matrix_products
 from mmsparseswin.errors import InputError
 
-TRAINING_FACTOR = 3  # matrix products of forward and backward, in those of forward
+TRAINING_FACTOR = 3  # forward and backward do three times the matrix products of forward
 
 Peaks = Mapping[str, Mapping[str, int]]  # bytes by measure ('peak_memory', 'peak_allocated') by entry's name
 
 
 @dataclass
 class Settings:
-    """How a comparison is made; what the command line and a preset's run say.
+    """Options of a comparison, from the command line and from a run of a preset.
 
     Attributes:
         models: names, see :mod:`mmsparseswin.benchmark.cases`.
-        sizes: of the images; each size is a comparison of its own.
-        precisions: in which every model runs that names none.
+        sizes: BxHxW of the images; each size is a comparison of its own.
+        precisions: for every model whose name has no precision.
         output: 'pooled' or 'maps', for all backbones alike.
-        part: end of a module's name; that module alone is measured, in all models.
-        training: a step forward and backward instead of inference.
-        compiled: with ``torch.compile``, models that do not say otherwise.
-        peers: contestants to give ratios to, besides the best peer.
-        check: compare with the peers on shared weights first.
-        scaling: all sizes are one comparison, and the growth of time with area is fitted.
+        part: end of a module's name; only that module is measured, in all models.
+        training: time forward and backward instead of inference.
+        compiled: use ``torch.compile`` for every model without the suffix @eager.
+        baselines: cases to give ratios to, besides the best baseline.
+        check: compare outputs with the baselines on shared weights first.
+        scaling: time all sizes in one comparison and fit the growth of time with area.
         memory: measure peak memory too.
-        profile: tell where the time goes, too.
+        profile: record the time per kind of operator too.
         device: 'cpu' or 'cuda'.
-        threads: of PyTorch; 0 leaves its default.
-        min_rounds: repetitions of every contestant, at least.
-        seconds: of repetitions per contestant.
-        malloc: 'default', 'keep': freed memory stays with the process, or 'map': none of it does.
+        threads: number of threads; 0 keeps PyTorch's default.
+        min_rounds: least repetitions of every case.
+        seconds: time to repeat for, per case.
+        malloc: 'default', 'keep' (the process keeps freed memory) or 'map' (it returns all).
     """
 
     models: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Settings:
     part: str = ''
     training: bool = False
     compiled: bool = False
-    peers: list[str] = field(default_factory=list)
+    baselines: list[str] = field(default_factory=list)
     check: bool = False
     scaling: bool = False
     memory: bool = True
@@ -63,61 +63,61 @@ class Settings:
 
 @dataclass
 class Entry:
-    """One contestant at one size, ready to run."""
+    """A case at one size, ready to run."""
 
-    contestant: Contestant
+    case: Case
     size: Size
     model: nn.Module
-    called: Callable[..., Any]  # the model, compiled if the contestant is
+    called: Callable[..., Any]  # the model, compiled if the case is
     step: Step
-    letter: str
+    variant: str
     macs: int
     times: list[float] = field(default_factory=list)
     checked: dict[str, float] = field(default_factory=dict)
     operators: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        return f'{self.contestant} {self.size}'
+        return f'{self.case} {self.size}'
 
 
-def prepare(contestant: Contestant, size: Size, settings: Settings, count: bool = True) -> Entry:
-    """Build a contestant, count its operations in fp32, and bring it into its precision.
+def prepare(case: Case, size: Size, settings: Settings, count: bool = True) -> Entry:
+    """Build a case, count its operations in fp32, and bring it into its precision.
 
     Raises:
-        ImportError: a peer's library is not installed.
+        ImportError: a baseline's library is not installed.
     """
-    model, x = build(contestant.model, size, settings.output).eval(), image(size)
+    model, x = build(case.model, size, settings.output).eval(), image(size)
     if settings.part:
         model = Part(model, settings.part, x)
     macs = count_flops(model, x).total.macs if count else 0
-    which = letter(contestant.model, model)
-    precision = PRECISIONS[contestant.precision]
+    which = variant(case.model, model)
+    precision = PRECISIONS[case.precision]
     model, x = model.to(settings.device, precision.weights), x.to(settings.device, precision.weights)
-    called: Callable[..., Any] = torch.compile(model) if contestant.compiled else model
+    called: Callable[..., Any] = torch.compile(model) if case.compiled else model
     step = timing.make_step(model, called, x, precision, settings.training)
-    return Entry(contestant, size, model, called, step, which, macs)
+    return Entry(case, size, model, called, step, which, macs)
 
 
 def prepare_all(
-    cases: list[tuple[Contestant, Size]], settings: Settings, tell: Callable[[str], None] = lambda _: None
+    pairs: list[tuple[Case, Size]], settings: Settings, log: Callable[[str], None] = lambda _: None
 ) -> tuple[list[Entry], dict[str, str]]:
-    """Build every case and run it once.
+    """Build every case at its size and run it once.
 
     Returns:
-        The entries, and why cases of other libraries are left out: not installed, or unable to run in a precision.
+        The entries, and the reason for each baseline left out: not installed, or unable to run in a precision.
     """
     entries, left_out = [], {}
-    for contestant, size in cases:
-        tell(f'building {contestant} {size}')
+    for case, size in pairs:
+        log(f'building {case} {size}')
         try:
-            entry = prepare(contestant, size, settings)
+            entry = prepare(case, size, settings)
             entry.step()
         except (ImportError, RuntimeError) as error:
-            if not contestant.is_peer:
+            if not case.is_baseline:
                 raise
             reason = f'{type(error).__name__}: {" ".join(str(error).split())}'[:300]
-            left_out[f'{contestant} {size}'] = reason
-            tell(f'left out: {contestant} {size}: {reason}')
+            left_out[f'{case} {size}'] = reason
+            log(f'left out: {case} {size}: {reason}')
         else:
             entries.append(entry)
     if not entries:
@@ -126,32 +126,32 @@ def prepare_all(
 
 
 def check(entries: list[Entry], settings: Settings) -> None:
-    """Give each of our Swins the weights of each peer that is there, and compare the outputs.
+    """Load the weights of each baseline into each of our Swins and compare the outputs.
 
-    The reference is the peer in fp32. The modules compared are those that are timed afterwards.
+    The reference is the baseline in fp32. The compared modules are timed afterwards.
 
     Raises:
         InputError: an output differs by more than `TOLERANCES`.
     """
     for ours in entries:
-        if ours.contestant.is_peer or not ours.letter:
+        if ours.case.is_baseline or not ours.variant:
             continue
-        rivals = (e for e in entries if e.contestant.is_peer and e.size == ours.size and e.letter == ours.letter)
-        for name in sorted({e.contestant.model for e in rivals}):
+        others = (e for e in entries if e.case.is_baseline and e.size == ours.size and e.variant == ours.variant)
+        for name in sorted({e.case.model for e in others}):
             size = baselines.comparable_size(name, (ours.size.height, ours.size.width))
-            reference = baselines.build_peer(name, size, settings.output)
+            reference = baselines.build_baseline(name, size, settings.output)
             baselines.randomise(reference)
             assert isinstance(ours.model, baselines.Backbone)
             baselines.share_weights(reference, name.partition(':')[0], ours.model.model)
             worst = _difference(reference, ours, replace(ours.size, height=size[0], width=size[1]), settings.device)
-            tolerance = baselines.TOLERANCES[PRECISIONS[ours.contestant.precision].products]
+            tolerance = baselines.TOLERANCES[PRECISIONS[ours.case.precision].products]
             baselines.require_equal(str(ours), name, worst, tolerance)
             ours.checked[name] = worst
 
 
 def _difference(reference: nn.Module, ours: Entry, size: Size, device: str) -> float:
-    precision = PRECISIONS[ours.contestant.precision]
-    # A compiled model that had seen two sizes would be compiled again for any size.
+    precision = PRECISIONS[ours.case.precision]
+    # A second input size would make torch.compile recompile for dynamic sizes.
     model = ours.called if size == ours.size else ours.model
     reference, x = reference.to(device).eval(), image(size).to(device)
     training = ours.model.training
@@ -164,22 +164,22 @@ def _difference(reference: nn.Module, ours: Entry, size: Size, device: str) -> f
     return baselines.worst_difference(outputs, expected)
 
 
-def race(
+def time_interleaved(
     entries: list[Entry],
     settings: Settings,
     rates: dict[str, list[float]],
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Time all entries in turns, with the machine's matrix products among them.
+    """Time all entries in turns, and large matrix products among them.
 
     Args:
-        entries: their ``times`` grow by one per complete round, also if the race is interrupted.
+        entries: their ``times`` get one value per complete round, also if interrupted.
         settings: device and number of rounds.
-        rates: takes GFLOP/s of large matrix products in each round, per type and kernel.
-        tell: called with a line per round.
+        rates: gets GFLOP/s of large matrix products in each round, by type and kernel.
+        log: gets a line per round.
     """
     timer = timing.time_cuda if settings.device == 'cuda' else timing.time_cpu
-    types = {PRECISIONS[e.contestant.precision].products for e in entries}
+    types = {PRECISIONS[e.case.precision].products for e in entries}
     products = {str(p): p for dtype in types for p in matrix_products(dtype, settings.device)}
     rates |= {name: [] for name in products}
     by_name = {str(entry): entry for entry in entries}
@@ -191,11 +191,11 @@ def race(
             entry.times.append(times[name])
         for name, product in products.items():
             rates[name].append(product.flops / times[name] / 1e9)
-        tell(f'round {len(entries[0].times)}: ' + ', '.join(f'{n} {times[n] * 1e3:.1f} ms' for n in by_name))
+        log(f'round {len(entries[0].times)}: ' + ', '.join(f'{n} {times[n] * 1e3:.1f} ms' for n in by_name))
 
 
 def machine_rate(rates: dict[str, list[float]], dtype: torch.dtype) -> float:
-    """GFLOP/s of the machine in one type: of its fastest kernel."""
+    """Return the GFLOP/s of the fastest matrix kernel in one type."""
     prefix = f'{str(dtype).removeprefix("torch.")} '
     return max(Spread.of(values).median for name, values in rates.items() if name.startswith(prefix))
 
@@ -203,11 +203,11 @@ def machine_rate(rates: dict[str, list[float]], dtype: torch.dtype) -> float:
 def records(
     entries: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: Peaks
 ) -> list[dict[str, Any]]:
-    """What was measured of each entry, as plain numbers.
+    """Return the measurements of each entry as plain numbers.
 
     Args:
         entries: with their times.
-        settings: of the race.
+        settings: of the comparison.
         rates: GFLOP/s of matrix products per type and kernel.
         memory: peaks of the entries.
     """
@@ -215,23 +215,23 @@ def records(
 
 
 def _record(
-    entry: Entry, rivals: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: Peaks
+    entry: Entry, others: list[Entry], settings: Settings, rates: dict[str, list[float]], memory: Peaks
 ) -> dict[str, Any]:
-    c = entry.contestant
+    c = entry.case
     spread = Spread.of(entry.times)
     flops = 2 * entry.macs * (TRAINING_FACTOR if settings.training else 1)
     rate = machine_rate(rates, PRECISIONS[c.precision].products)
-    by_contestant = {e.contestant: e for e in rivals}
-    medians = {e.contestant: Spread.of(e.times).median for e in rivals}
-    best = best_peer(medians, {e.contestant: e.letter for e in rivals}, c)
-    chosen = [peer for text in settings.peers for peer in named(text, list(by_contestant), c)]
+    by_case = {e.case: e for e in others}
+    medians = {e.case: Spread.of(e.times).median for e in others}
+    best = best_baseline(medians, {e.case: e.variant for e in others}, c)
+    chosen = [baseline for text in settings.baselines for baseline in named(text, list(by_case), c)]
     wanted = dict.fromkeys([*([best] if best else []), *chosen])
     return dict(
         name=str(c),
         model=c.model,
         precision=c.precision,
         compiled=c.compiled,
-        peer=c.is_peer,
+        baseline=c.is_baseline,
         size=str(entry.size),
         output=settings.output,
         training=settings.training,
@@ -245,35 +245,35 @@ def _record(
         images_per_second=entry.size.batch / spread.median,
         gflops=flops / spread.median / 1e9,
         matrix_gflops=rate,
-        floor_share=flops / spread.median / 1e9 / rate,
+        share_of_peak=flops / spread.median / 1e9 / rate,
         **memory.get(str(entry), dict(peak_memory=None, peak_allocated=None)),
         operators=entry.operators,
-        best_peer=str(best) if best else None,
-        speedups={str(p): timing.speedup(entry.times, by_contestant[p].times)._asdict() for p in wanted if p != c},
+        best_baseline=str(best) if best else None,
+        speedups={str(p): timing.speedup(entry.times, by_case[p].times)._asdict() for p in wanted if p != c},
         checked=entry.checked,
     )
 
 
-def named(text: str, rivals: list[Contestant], ours: Contestant) -> list[Contestant]:
-    """The rivals a peer's name means: of that full name, else of that model in the precision and mode of `ours`."""
-    exact = [c for c in rivals if str(c) == text]
-    same = [c for c in rivals if c.model == text and (c.precision, c.compiled) == (ours.precision, ours.compiled)]
+def named(text: str, others: list[Case], ours: Case) -> list[Case]:
+    """Find the cases of a baseline: those of that full name, else of that model in the precision and mode of `ours`."""
+    exact = [c for c in others if str(c) == text]
+    same = [c for c in others if c.model == text and (c.precision, c.compiled) == (ours.precision, ours.compiled)]
     return exact or same
 
 
-def require_named(settings: Settings, contestants: list[Contestant]) -> None:
-    """Every peer named must run.
+def require_named(settings: Settings, cases: list[Case]) -> None:
+    """Check that every baseline of the settings is among the cases.
 
     Raises:
-        InputError: one does not.
+        InputError: one is not.
     """
-    for text in settings.peers:
-        if not any(text in (str(c), c.model) for c in contestants):
-            raise InputError(f'--peer {text} does not run; choose one of {[str(c) for c in contestants]}')
+    for text in settings.baselines:
+        if not any(text in (str(c), c.model) for c in cases):
+            raise InputError(f'--baselines {text} does not run; choose one of {[str(c) for c in cases]}')
 
 
 def growths(measured: list[dict[str, Any]]) -> dict[str, float]:
-    """Exponent of time in image area by contestant, from records of at least two sizes."""
+    """Fit the exponent of time in image area by case, from records of at least two sizes."""
     by_name: dict[str, list[tuple[int, float]]] = {}
     for record in measured:
         by_name.setdefault(record['name'], []).append((Size.parse(record['size']).area, record['median']))

@@ -1,4 +1,4 @@
-"""Trainings one after the other under a common budget, by `tools/train.py`, and what they reached."""
+"""Train configs one after the other for equal time, by `tools/train.py`, and summarise their results."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from mmsparseswin.benchmark.timing import Step, rounds, time_cpu
 from mmsparseswin.cli import run_config
 from mmsparseswin.engine.training_curves import draw_curves, read_scalars, scores
 from mmsparseswin.errors import InputError
-from mmsparseswin.locations import PACKAGE, folder
+from mmsparseswin.locations import PACKAGE
 
 _WARM_UP, _TIMED = 3, 9
 
 
 class Pace(NamedTuple):
-    """How fast a config trains here."""
+    """Training speed of a config on this machine."""
 
     minutes: float  # of an epoch with its validation
     images_per_second: float  # in training
@@ -31,12 +31,12 @@ class Pace(NamedTuple):
     parameters: int
 
     def epochs(self, minutes: float, config: Path) -> int:
-        """The epochs that fit into `minutes`; says so.
+        """Return and print the number of epochs that fit into `minutes`.
 
         Raises:
-            InputError: not even one.
+            InputError: not one fits.
         """
-        count = int(0.97 * minutes / self.minutes)  # some reserve: the pace is measured on few steps
+        count = int(0.97 * minutes / self.minutes)  # 3 % in reserve: the pace is measured on few steps
         pace = f'{self.images_per_second:.0f} images/s, {self.minutes:.1f} minutes per epoch'
         if count < 1:
             raise InputError(f'{config}: {pace}, more than the budget of {minutes:g}')
@@ -45,7 +45,7 @@ class Pace(NamedTuple):
 
 
 class _Sample(NamedTuple):
-    """A step of a config's training and of its validation, and how many of them make an epoch."""
+    """Steps of training and validation of a config, and their number per epoch."""
 
     train: Step
     validate: Step
@@ -56,17 +56,17 @@ class _Sample(NamedTuple):
 
 
 def measure(configs: Sequence[Path], options: dict[str, Any], work_dir: Path) -> list[Pace]:
-    """Take a few steps of the training and of the validation of each config, in turns.
+    """Time a few steps of training and validation of each config, in turns.
 
     Args:
         configs: with different file names.
-        options: changes to all of them, as `--cfg-options` has them.
-        work_dir: gets a folder for each, with what a runner writes before it trains.
+        options: changes to all configs, as from `--cfg-options`.
+        work_dir: parent of a work dir per config.
     """
     samples = {config.stem: _sample(config, options, work_dir / config.stem) for config in configs}
     steps = {f'{name} train': sample.train for name, sample in samples.items()}
     steps |= {f'{name} val': sample.validate for name, sample in samples.items()}
-    timed = list(rounds(steps, time_cpu, _WARM_UP + _TIMED, seconds=0))[_WARM_UP:]  # the first ones make tables
+    timed = list(rounds(steps, time_cpu, _WARM_UP + _TIMED, seconds=0))[_WARM_UP:]  # the first rounds fill caches
 
     def pace(name: str, sample: _Sample) -> Pace:
         train, val = (median(times[f'{name} {kind}'] for times in timed) for kind in ('train', 'val'))
@@ -83,7 +83,9 @@ def _sample(config: Path, options: dict[str, Any], work_dir: Path) -> _Sample:
     run_config.set_precision(cfg, None)
     run_config.set_dataloaders(cfg)
     cfg.custom_hooks, cfg.log_level = None, 'ERROR'
-    cfg.experiment_name = f'pace_{config.stem}_{time.monotonic_ns()}'  # one of its own in this process
+    cfg.experiment_name = (
+        f'pace_{config.stem}_{time.monotonic_ns()}'  # mmengine wants a unique name per runner of a process
+    )
     runner = run_config.build_runner(cfg)
     loader = runner.build_train_loop(cfg.train_cfg).dataloader
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -105,30 +107,36 @@ def _sample(config: Path, options: dict[str, Any], work_dir: Path) -> _Sample:
 
 
 def new_folder(path: Path) -> None:
-    """Make `path`; logs of another run in it would be taken for this one's.
+    """Make the folder `path`; logs of an earlier run in it would count as new ones.
 
     Raises:
-        InputError: it holds something.
+        InputError: the folder is not empty.
     """
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         raise InputError(f'{path} is not empty: choose a new --out-dir')
 
 
-def train(config: Path, work_dir: Path, options: Sequence[str]) -> None:
-    """Run `tools/train.py` to its end.
+def train(tool: Path, config: Path, work_dir: Path, options: Sequence[str]) -> None:
+    """Train a config in a process of its own.
+
+    Args:
+        tool: path of `tools/train.py`.
+        config: to train.
+        work_dir: of the training.
+        options: further words of the command line.
 
     Raises:
-        InputError: it failed; its own words went to the screen.
+        InputError: the training failed; its output is on the screen.
     """
-    command = [sys.executable, str(folder('tools') / 'train.py'), str(config), '--work-dir', str(work_dir), *options]
+    command = [sys.executable, str(tool), str(config), '--work-dir', str(work_dir), *options]
     path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get('PYTHONPATH'))))
     if subprocess.run(command, env={**os.environ, 'PYTHONPATH': path}).returncode:
         raise InputError(f'the training of {config} failed; its log is in {work_dir}')
 
 
 def summary(work_dir: Path, batch_size: int) -> dict[str, Any]:
-    """What a finished training reached: scores of the last evaluation, the best one, minutes, images per second."""
+    """Summarise a finished training: last and best scores, minutes, images per second."""
     records = read_scalars(work_dir)
     steps = [record for record in records if 'iter' in record]
     found: dict[str, Any] = {
@@ -147,7 +155,7 @@ def summary(work_dir: Path, batch_size: int) -> dict[str, Any]:
 
 
 def write_results(out: Path, results: dict[str, Any], by: str) -> None:
-    """Write results.json and curves.png of the trainings in the sub-folders that `results['runs']` names."""
+    """Write results.json, and curves.png of the trainings in the sub-folders that `results['runs']` names."""
     (out / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
     runs = {name: read_scalars(out / name) for name in results['runs']}
     draw_curves(runs, by=by).savefig(out / 'curves.png', dpi=110)

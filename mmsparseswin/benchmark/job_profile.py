@@ -1,4 +1,4 @@
-"""Where the time of training and testing goes: reading images, each part of the model, evaluation."""
+"""Profile training and testing by part: reading images, each part of the model, evaluation."""
 
 import time
 from collections import defaultdict
@@ -15,19 +15,19 @@ from torch.utils.data import DataLoader
 
 from mmsparseswin.errors import InputError
 
-# What is timed of each part of a model, where it has it.
+# Timed methods of each part of a model that has them.
 _METHODS = ('forward', 'loss', 'predict', 'loss_and_predict')
 
 
 class Stopwatch:
-    """Seconds by name. What an inner name takes does not count for the name around it."""
+    """Measure seconds by name; time of an inner name does not count for the outer one."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._inner = [0.0]
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, counted under ``name`` from now on."""
+        """Return ``function`` with its time counted under ``name``."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self._inner.append(0.0)
@@ -42,7 +42,7 @@ class Stopwatch:
         return call
 
     def watch(self, owner: Any, method: str, name: str) -> None:
-        """Count calls of a method, if there is one."""
+        """Time the method of `owner` under `name`, if it exists."""
         if hasattr(owner, method):
             setattr(owner, method, self.timed(name, getattr(owner, method)))
 
@@ -54,7 +54,7 @@ def _now() -> float:
 
 
 def profile_training(runner: Runner, cfg: Config, steps: int) -> dict[str, float]:
-    """Milliseconds per image by part, over ``steps`` training steps behind a first one that does not count."""
+    """Return milliseconds per image by part, over ``steps`` training steps of which the first does not count."""
     model, watch = runner.model, Stopwatch()
     optimizer = runner.build_optim_wrapper(cfg.optim_wrapper)
     loader = _loader(cfg.train_dataloader, watch)
@@ -70,7 +70,7 @@ def profile_training(runner: Runner, cfg: Config, steps: int) -> dict[str, float
 
 
 def profile_test(runner: Runner, cfg: Config, steps: int) -> dict[str, float]:
-    """The same of ``steps`` batches of the test set, under ``test_cfg.fp16``, their evaluation included."""
+    """Return milliseconds per image by part, over ``steps`` test batches and their evaluation, by ``test_cfg.fp16``."""
     model, watch = runner.model, Stopwatch()
     loader = _loader(cfg.test_dataloader, watch)
     evaluator = runner.build_evaluator(cfg.test_evaluator)
@@ -89,7 +89,7 @@ def profile_test(runner: Runner, cfg: Config, steps: int) -> dict[str, float]:
 
 
 def _loader(cfg: Any, watch: Stopwatch) -> DataLoader:
-    """The data loader without workers, each transform under its name."""
+    """Build the data loader without workers and time each transform under its name."""
     loader = Runner.build_dataloader(dict(cfg, num_workers=0, persistent_workers=False), seed=0)
     transforms = loader.dataset.pipeline.transforms
     transforms[:] = [watch.timed(f'read: {type(step).__name__}', step) for step in transforms]
@@ -97,7 +97,7 @@ def _loader(cfg: Any, watch: Stopwatch) -> DataLoader:
 
 
 def _watch_model(model: nn.Module, watch: Stopwatch) -> None:
-    """Its parts, theirs (all members of a list under one name), and what thresholds, suppresses and pastes."""
+    """Time the model's children, their children (a list under one name) and the post-processing."""
     for name, part in model.named_children():
         for method in _METHODS:
             watch.watch(part, method, name)

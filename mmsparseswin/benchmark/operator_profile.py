@@ -1,4 +1,4 @@
-"""Where the time of a model goes: by kind of operator, and the rate of matrix products at the model's own shapes."""
+"""Profile the time of a model by kind of operator, and the rate of its matrix products by shape."""
 
 import math
 from collections import defaultdict
@@ -25,7 +25,7 @@ _REST = 'the rest'
 
 
 def operator_shares(step: Step, device: str = 'cpu', repeats: int = 3) -> dict[str, Any]:
-    """Profile some repetitions of ``step``, which has run before.
+    """Profile some repetitions of ``step``, which must have run before.
 
     Returns:
         'kinds': share of the operators' own time by kind, the largest first; 'products': share and GFLOP/s of matrix
@@ -62,9 +62,9 @@ def _kind(operator: str) -> str:
 
 
 def product_shape(operator: str, shapes: Sequence[Sequence[int]]) -> tuple[int, int, int] | None:
-    """(rows, channels in, channels out) of an operator's product with a matrix, from its operands' shapes."""
+    """Return (rows, channels in, channels out) of a product with a matrix, or None for another operator."""
     matrices = [shape for shape in shapes if len(shape) >= 2]
-    if operator == 'mkldnn::_linear_pointwise':  # x of any axes, perhaps a sum's other term, weight (out, in)
+    if operator == 'mkldnn::_linear_pointwise':  # x (..., in), perhaps an added tensor, weight (out, in)
         return math.prod(matrices[0][:-1]), matrices[0][-1], matrices[-1][0]
     if operator in ('aten::addmm', 'aten::mm'):  # perhaps a bias, x (rows, in), weight (in, out)
         (rows, channels), (_, out) = matrices[:2]

@@ -1,4 +1,4 @@
-"""What a benchmark writes: where it ran, its goals, a table and a picture."""
+"""Write the result of a benchmark: environment, goals, tables and a picture."""
 
 import datetime
 import importlib.metadata
@@ -20,19 +20,19 @@ from mmsparseswin.layers.processor import processor
 _PACKAGES = ('torch', 'torchvision', 'timm', 'onedl-mmengine', 'onedl-mmdetection', 'onedl-mmpretrain', 'numpy')
 _MALLOC = ('MALLOC_', 'GLIBC_TUNABLES', 'LD_PRELOAD', 'OMP_', 'KMP_', 'GOMP_', 'MKL_', 'DNNL_', 'ONEDNN_', 'TORCH')
 
-_PRODUCTS = 10  # shown of each model
+_PRODUCTS = 10  # rows per model
 _MEMORY = dict(memory='peak_memory', allocated='peak_allocated')
 
 
 def _command() -> list[str]:
-    """The words of this process's command line: a file that Python runs, or `mmsparseswin NAME`."""
+    """Return the command line of this process: a file that Python runs, or `mmsparseswin NAME`."""
     program, *arguments = sys.argv
     called = program.split() if program.startswith('mmsparseswin ') else [Path(sys.executable).name, program]
     return [*called, *arguments]
 
 
 def environment() -> dict[str, Any]:
-    """Machine, versions, commit and command; all that a time depends on and that can be asked for."""
+    """Return machine, versions, commit, command and variables on which the times depend."""
     return dict(
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         command=shlex.join(_command()),
@@ -58,7 +58,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of this source, with '+' where files differ from it."""
+    """Return the commit of this source, with '+' if files differ from it."""
 
     def git(*args: str) -> str:
         here = Path(__file__).parent
@@ -71,15 +71,15 @@ def _commit() -> str | None:
 
 
 def judge(goals: Iterable[dict[str, Any]], runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the measured value beside each goal.
+    """Add the measured value to each goal.
 
     Args:
         goals: with 'work' (words), 'run' and 'model' (names), 'measure' ('speedup', 'memory', 'allocated',
-            'floor_share' or 'growth'), 'peer' ('best' or a name) where it is a ratio, and 'at_least' or 'at_most'.
+            'share_of_peak' or 'growth'), 'baseline' ('best' or a name) for a ratio, and 'at_least' or 'at_most'.
         runs: measured.
 
     Returns:
-        The goals with 'value', 'against' (the peer that was found) and 'reached'; None where it was not measured.
+        The goals with 'value', 'against' (the baseline that was found) and 'reached'; None where it was not measured.
     """
     return [{**goal, **_judge(goal, runs)} for goal in goals]
 
@@ -102,22 +102,22 @@ def _value(goal: dict[str, Any], run: dict[str, Any]) -> tuple[float | None, str
     ours = records.get(goal['model'])
     if ours is None:
         return None, None
-    if goal['measure'] == 'floor_share':
-        return ours['floor_share'], None
-    peer = ours['best_peer'] if goal['peer'] == 'best' else goal['peer']
-    if peer not in records:
-        return None, peer
+    if goal['measure'] == 'share_of_peak':
+        return ours['share_of_peak'], None
+    baseline = ours['best_baseline'] if goal['baseline'] == 'best' else goal['baseline']
+    if baseline not in records:
+        return None, baseline
     if goal['measure'] == 'speedup':
-        return records[peer]['median'] / ours['median'], peer
+        return records[baseline]['median'] / ours['median'], baseline
     if goal['measure'] in _MEMORY:
-        pair = [record[_MEMORY[goal['measure']]] for record in (ours, records[peer])]
-        return (pair[0] / pair[1] if None not in pair else None), peer
-    measures = ['speedup', *_MEMORY, 'floor_share', 'growth']
-    raise InputError(f'goal {goal["work"]!r}: measure {goal["measure"]!r} is none of {measures}')
+        pair = [record[_MEMORY[goal['measure']]] for record in (ours, records[baseline])]
+        return (pair[0] / pair[1] if None not in pair else None), baseline
+    measures = ['speedup', *_MEMORY, 'share_of_peak', 'growth']
+    raise InputError(f'goal {goal["work"]!r}: measure {goal["measure"]!r} is unknown; choose one of {measures}')
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """The whole result as tables, readable as text too."""
+    """Format the whole result as Markdown tables."""
     env = result['environment']
     versions = ', '.join(f'{name} {version}' for name, version in env['packages'].items())
     lines = [
@@ -138,7 +138,7 @@ def as_markdown(result: dict[str, Any]) -> str:
 
 
 def _goals(goals: Sequence[dict[str, Any]]) -> list[str]:
-    rows = [['work', 'measure', 'peer', 'goal', 'measured', 'reached']]
+    rows = [['work', 'measure', 'baseline', 'goal', 'measured', 'reached']]
     for goal in goals:
         sign, limit = ('>=', goal['at_least']) if 'at_least' in goal else ('<=', goal['at_most'])
         value = '-' if goal['value'] is None else f'{goal["value"]:.3f}'
@@ -156,14 +156,14 @@ def _run(run: dict[str, Any]) -> list[str]:
     )
     for size in dict.fromkeys(record['size'] for record in run['records']):
         records = sorted((r for r in run['records'] if r['size'] == size), key=lambda r: r['median'])
-        peers = list(dict.fromkeys(peer for record in records for peer in record['speedups']))
-        header = ['model', 'ms', 'images/s', 'GFLOP/s', 'floor share', 'peak MiB', 'allocated MiB', 'rounds']
-        rows = [[*header, *(f'vs {peer}' for peer in peers)]]
+        baselines = list(dict.fromkeys(baseline for record in records for baseline in record['speedups']))
+        header = ['model', 'ms', 'images/s', 'GFLOP/s', 'share of peak', 'peak MiB', 'allocated MiB', 'rounds']
+        rows = [[*header, *(f'vs {baseline}' for baseline in baselines)]]
         for r in records:
             ms = f'{r["median"] * 1e3:.1f} ({r["q1"] * 1e3:.1f}-{r["q3"] * 1e3:.1f})'
             memory = ['-' if r[key] is None else f'{r[key] / 2**20:.0f}' for key in _MEMORY.values()]
-            numbers = [f'{r["images_per_second"]:.2f}', f'{r["gflops"]:.0f}', f'{r["floor_share"]:.2f}', *memory]
-            ratios = [_ratio(r['speedups'].get(peer)) for peer in peers]
+            numbers = [f'{r["images_per_second"]:.2f}', f'{r["gflops"]:.0f}', f'{r["share_of_peak"]:.2f}', *memory]
+            ratios = [_ratio(r['speedups'].get(baseline)) for baseline in baselines]
             rows.append([r['name'], ms, *numbers, str(r['rounds']), *ratios])
         lines += ['', f'### {size}', '', *table(rows)]
         lines += [f'- {r["name"]} equals {p} within {d:.1e}' for r in records for p, d in r['checked'].items()]
@@ -181,7 +181,7 @@ def _part(settings: dict[str, Any]) -> str:
 
 
 def _operators(profiles: dict[str, dict[str, Any]]) -> list[str]:
-    """Shares of time by kind of operator, and GFLOP/s at the shapes of products that take most of it."""
+    """Format shares of time by kind of operator, and GFLOP/s of the largest products by shape."""
     if not profiles:
         return []
     kinds = list(dict.fromkeys(kind for found in profiles.values() for kind in found['kinds']))
@@ -200,7 +200,7 @@ def _ratio(spread: dict[str, float] | None) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table, padded; the first row is the header."""
+    """Return the lines of a padded Markdown table; the first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |' for row in rows
@@ -222,7 +222,7 @@ def write(result: dict[str, Any], path: Path) -> list[Path]:
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """One panel of bars per run and size: milliseconds, and the speed relative to the best peer."""
+    """Draw one panel of bars per run and size: milliseconds, and the speed relative to the best baseline."""
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     panels = [
@@ -237,11 +237,11 @@ def draw(result: dict[str, Any], path: Path) -> None:
         records = sorted(records, key=lambda r: -r['median'])
         ms = [r['median'] * 1e3 for r in records]
         spread = [[(r['median'] - r['q1']) * 1e3 for r in records], [(r['q3'] - r['median']) * 1e3 for r in records]]
-        colours = ['#9aa5b1' if r['peer'] else '#1f77b4' for r in records]
+        colours = ['#9aa5b1' if r['baseline'] else '#1f77b4' for r in records]
         ax.barh([r['name'] for r in records], ms, xerr=spread, color=colours, height=0.7, error_kw=dict(lw=0.8))
         for i, record in enumerate(records):
             text = f' {record["median"] * 1e3:.0f} ms'
-            if (best := record['best_peer']) in record['speedups'] and not record['peer']:
+            if (best := record['best_baseline']) in record['speedups'] and not record['baseline']:
                 text += f', {record["speedups"][best]["median"]:.2f} x {best}'
             ax.text((record['q3']) * 1e3, i, text, va='center', fontsize=8)
         kind = 'training step' if run['settings']['training'] else 'inference'

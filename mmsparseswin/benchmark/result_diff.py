@@ -1,4 +1,4 @@
-"""Two results of the benchmark side by side, if they come from the same kind of processor."""
+"""Compare two results of the benchmark that come from the same kind of processor."""
 
 import json
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import Any
 from mmsparseswin.benchmark.report import table
 from mmsparseswin.errors import InputError
 
-_SAME = ('capability', 'cpu', 'cores', 'gpu')  # what a ratio of times depends on
+_SAME = ('capability', 'cpu', 'cores', 'gpu')  # a ratio of times depends on these
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """Read a result that `benchmark.py --out` wrote.
 
     Raises:
-        InputError: it is none.
+        InputError: the file is no such result.
     """
     try:
         result = json.loads(path.read_text())
@@ -25,9 +25,9 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Return a Markdown table of the ratios to the peers in two results.
+    """Return a Markdown table of the ratios to the baselines in two results.
 
-    Milliseconds of two runs tell little on a shared machine; a ratio to a peer of the same run does.
+    On a shared machine milliseconds vary from run to run; ratios to a baseline of the same run vary less.
 
     Args:
         before: a result as `benchmark.py --out` writes it.
@@ -49,12 +49,14 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> str:
         old, new = first[key], second[key]
         rows.append([*key, f'{old:.2f}', f'{new:.2f}', f'{new / old - 1:+.1%}'])
     if len(rows) == 1:
-        raise InputError('these results have no ratio to a peer in common; name the same models and peers in both')
+        raise InputError(
+            'these results have no ratio to a baseline in common; name the same models and baselines in both'
+        )
     return '\n'.join(table(rows))
 
 
 def _ratios(result: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str, str], float]]:
     for run in result['runs']:
         for record in run['records']:
-            for peer, spread in record['speedups'].items():
-                yield (run['name'], record['size'], record['name'], peer), spread['median']
+            for baseline, spread in record['speedups'].items():
+                yield (run['name'], record['size'], record['name'], baseline), spread['median']

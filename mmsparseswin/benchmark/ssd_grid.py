@@ -1,4 +1,4 @@
-"""Train and time the slim SSDs of the grid: what tools/experiments/ssd_grid.py does with its options."""
+"""Train and time the slim SSDs of the grid for tools/experiments/ssd_grid.py."""
 
 import argparse
 import hashlib
@@ -19,7 +19,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 
-from mmsparseswin.benchmark import ssd_grid_report as report
+from mmsparseswin.benchmark import ssd_grid_report
 from mmsparseswin.benchmark.report import environment
 from mmsparseswin.benchmark.ssd_grid_report import BACKBONES, NECKS, Cell
 from mmsparseswin.cli import run_config
@@ -34,20 +34,20 @@ TIMED_IMAGES, TIMED_ROUNDS = 20, 5
 
 
 class Job(NamedTuple):
-    """One run."""
+    """One training run of the grid."""
 
     cell: tuple[str, str]
     seed: int
     cfg: Config
-    digest: str  # changes with whatever is in the config
+    digest: str  # hash of the whole config
 
     @property
     def result(self) -> Path:
-        """Written when the run is done."""
+        """Return the path of the file written when the run is done."""
         return Path(self.cfg.work_dir) / 'result.json'
 
     def done(self) -> dict[str, Any] | None:
-        """The result of an earlier run of the same config."""
+        """Return the result of an earlier run of the same config, or None."""
         try:
             result = json.loads(self.result.read_text())
         except (OSError, ValueError):
@@ -56,16 +56,16 @@ class Job(NamedTuple):
 
 
 def chosen(names: Sequence[str] | None) -> list[tuple[str, str]]:
-    """The cells to train, all by default."""
+    """Return the (backbone, neck) cells to train, all by default."""
     cells = list(product(BACKBONES, NECKS))
     known = {f'{backbone}_{neck}': (backbone, neck) for backbone, neck in cells}
     if unknown := [name for name in names or () if name not in known]:
-        raise InputError(f'--cells {unknown[0]}: take some of {", ".join(known)}')
+        raise InputError(f'--cells {unknown[0]}: choose from {", ".join(known)}')
     return [known[name] for name in names] if names else cells
 
 
 def slim_config(backbone: str, neck: str, options: dict[str, Any]) -> Config:
-    """The slim backbone with the neck that the COCO config has."""
+    """Load the config of the slim backbone and give it the neck of the COCO config."""
     cfg = run_config.load_config(str(CONFIGS / f'quickstart/ssd_{backbone}_shapes.py'), options)
     full = Config.fromfile(CONFIGS / f'ssd/ssd_{backbone}_{neck}_coco.py')
     if neck != 'none':
@@ -75,7 +75,7 @@ def slim_config(backbone: str, neck: str, options: dict[str, Any]) -> Config:
 
 
 def plan(args: argparse.Namespace) -> list[Job]:
-    """All runs, seed by seed, so that a table can be had early."""
+    """List all runs, seed by seed."""
     jobs = []
     options = {**(args.cfg_options or {}), 'data_root': args.data}
     for seed, (backbone, neck) in product(range(args.seeds), chosen(args.cells)):
@@ -94,7 +94,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
 
 
 def train(job: Job) -> tuple[Job, dict[str, Any]]:
-    """Train and evaluate in this process, which speaks into the run's log.txt from now on."""
+    """Train and evaluate in this process and redirect its output to the run's log.txt."""
     folder = Path(job.cfg.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / 'log.txt').open('w') as log:
@@ -107,7 +107,7 @@ def train(job: Job) -> tuple[Job, dict[str, Any]]:
     score = runner.message_hub.log_scalars.get('val/coco/bbox_mAP')
     result = dict(
         digest=job.digest,
-        mAP=float(score.current()) if score else 0.0,  # none: nothing was detected
+        mAP=float(score.current()) if score else 0.0,  # no score: nothing was detected
         seconds=time.perf_counter() - start,
         iterations=runner.iter,
         images=runner.iter * job.cfg.train_dataloader.batch_size,
@@ -119,7 +119,7 @@ def train(job: Job) -> tuple[Job, dict[str, Any]]:
 
 
 def train_all(jobs: Sequence[Job], at_once: int) -> float:
-    """Train what is not done yet, each run in a fork that has all imports behind it; seconds."""
+    """Train the runs that are not done, each in a fork of this process; return the seconds taken."""
     start = time.perf_counter()
     left = [job for job in jobs if job.done() is None]
     print(f'{len(jobs) - len(left)} runs are done, {len(left)} to go', flush=True)
@@ -136,7 +136,7 @@ def train_all(jobs: Sequence[Job], at_once: int) -> float:
 
 
 def measure(jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
-    """Median milliseconds from image to detections, batch 1; all detectors take turns on the same images."""
+    """Return median milliseconds per image, batch 1; all detectors take turns on the same images."""
     init_default_scope('mmdet')
     dataset = DATASETS.build(jobs[0].cfg.val_dataloader.dataset)
     images = [pseudo_collate([dataset[i]]) for i in range(min(TIMED_IMAGES, len(dataset)))]
@@ -156,12 +156,12 @@ def measure(jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw, train, time, report."""
+    """Draw the data set, train, time and report."""
     install_safe_reader()
     if min(args.seeds, args.jobs) < 1:
         raise InputError('--seeds and --jobs must be 1 or more')
     if args.page:
-        report.fill_page(args.page, 'Being measured.')  # a page without marks should not be found out an hour later
+        ssd_grid_report.fill_page(args.page, 'Being measured.')  # refuse a page without marks before the training
     jobs = plan(args)
     draw_dataset(args.data, images=tuple(args.images), size=args.size)
     wall = train_all(jobs, args.jobs)
@@ -172,19 +172,19 @@ def run(args: argparse.Namespace) -> None:
         runs = [results[cell, seed] for seed in range(args.seeds)]
         scores = tuple(run['mAP'] for run in runs)
         cells.append(Cell(*cell, runs[0]['parameters'], scores, milliseconds[cell]))
-    (args.work_dir / 'table.md').write_text(report.table(cells))
-    report.draw(cells, args.work_dir / 'ssd_grid.png')
+    (args.work_dir / 'table.md').write_text(ssd_grid_report.table(cells))
+    ssd_grid_report.draw(cells, args.work_dir / 'ssd_grid.png')
     seconds = sum(run['seconds'] for run in results.values())
     facts = dict(environment(), runs=len(jobs), jobs=args.jobs, seconds_of_runs=seconds, seconds_of_this_call=wall)
     facts |= {name: results[jobs[0].cell, 0][name] for name in ('iterations', 'images')}
-    report.write_json(args.work_dir / 'ssd_grid.json', cells, **facts)
-    print(report.table(cells))
+    ssd_grid_report.write_json(args.work_dir / 'ssd_grid.json', cells, **facts)
+    print(ssd_grid_report.table(cells))
     if args.page:
         publish(args.page, args.work_dir, cells, facts)
 
 
 def publish(page: Path, work_dir: Path, cells: Sequence[Cell], facts: dict[str, Any]) -> None:
-    """Fill the page and put the files it names beside it."""
+    """Fill the page and copy the files it links to its folder."""
     (page.parent / 'images').mkdir(exist_ok=True)
     shutil.copy(work_dir / 'ssd_grid.json', page.parent)
     shutil.copy(work_dir / 'ssd_grid.png', page.parent / 'images')
@@ -194,7 +194,7 @@ def publish(page: Path, work_dir: Path, cells: Sequence[Cell], facts: dict[str, 
         f'{facts["runs"]} runs of {facts["iterations"]} iterations ({facts["images"]} images),',
         f'{facts["jobs"]} side by side, {minutes:.0f} minutes; [all numbers](ssd_grid.json).',
         '',
-        report.table(cells),
+        ssd_grid_report.table(cells),
         '![mAP over time per image](images/ssd_grid.png)',
     ]
-    report.fill_page(page, '\n'.join(lines))
+    ssd_grid_report.fill_page(page, '\n'.join(lines))

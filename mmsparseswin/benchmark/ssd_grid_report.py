@@ -1,4 +1,4 @@
-"""Table, picture and page of the slim SSD grid (tools/experiments/ssd_grid.py)."""
+"""Write table, picture and page of the slim SSD grid (tools/experiments/ssd_grid.py)."""
 
 import json
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ class Cell(NamedTuple):
 
     @property
     def score(self) -> float:
-        """Mean mAP."""
+        """Return the mean mAP."""
         return mean(self.scores)
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """One row per backbone and neck, in Markdown."""
+    """Return a Markdown table with one row per backbone and neck."""
     lines = [
         '| Backbone (slim) | Neck | Params (M) | ms per image | mAP of each seed | mean mAP |',
         '| --- | --- | --- | --- | --- | --- |',
@@ -51,7 +51,7 @@ def table(cells: Sequence[Cell]) -> str:
 
 
 def draw(cells: Sequence[Cell], path: Path) -> None:
-    """mAP over time per image: a colour per backbone, a marker per neck, a line from the worst seed to the best."""
+    """Draw mAP over time per image: a colour per backbone, a marker per neck, a line between worst and best seed."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -74,7 +74,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
 
 
 def fill_page(page: Path, text: str) -> None:
-    """Replace what stands between the two marks of `page` by `text`.
+    """Replace the text between the two marks of `page`.
 
     Raises:
         InputError: `page` is missing or lacks the marks.
@@ -88,6 +88,6 @@ def fill_page(page: Path, text: str) -> None:
 
 
 def write_json(path: Path, cells: Sequence[Cell], **facts: Any) -> None:
-    """All numbers and how they came about."""
+    """Write all numbers and the facts of their measurement."""
     rows = [{**cell._asdict(), 'score': cell.score} for cell in cells]
     path.write_text(json.dumps({**facts, 'cells': rows}, indent=1) + '\n')

@@ -1,7 +1,7 @@
-"""Time and memory of models side by side: interleaved repetitions, their statistics, and the machine's own rate.
+"""Measure time and memory of models: interleaved repetitions, their statistics, and the rate of the machine.
 
-Times of one machine drift by more than the differences worth knowing, so nothing is timed alone: in every round each
-contestant runs once, the order turns by one from round to round, and ratios are taken round by round as well.
+The speed of a machine drifts by more than the differences of interest, so models are timed together: every round runs
+each case once, the order rotates by one from round to round, and ratios are taken per round as well.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Precision(NamedTuple):
 
     @property
     def products(self) -> torch.dtype:
-        """Type of the matrix products."""
+        """Return the type of the matrix products."""
         return self.autocast or self.weights
 
 
@@ -47,18 +47,18 @@ PRECISIONS = {
 
 
 def make_step(model: nn.Module, call: Callable[..., Any], x: Tensor, precision: Precision, training: bool) -> Step:
-    """One repetition of `model` as a function without arguments.
+    """Return one repetition of `model` as a function without arguments.
 
     Inference runs in eval mode under ``torch.no_grad``. A training step runs in train mode, drops the gradients of the
     step before, and is forward and backward from fixed random gradients of the outputs (a loss of zero or nearly equal
     numbers would send denormals, which are slow, through the backward pass); it has no optimizer.
 
     Args:
-        model: owner of the mode and of the gradients.
-        call: the model, or what it was compiled to.
-        x: the images.
-        precision: of both.
-        training: a training step instead of inference.
+        model: gets the mode and the gradients.
+        call: the model or its compiled form.
+        x: images.
+        precision: of model and images.
+        training: True for a training step instead of inference.
     """
     model.train(training)
     device = next(model.parameters()).device.type
@@ -85,7 +85,7 @@ def make_step(model: nn.Module, call: Callable[..., Any], x: Tensor, precision: 
 
 
 def differentiable(outputs: Any) -> Iterator[Tensor]:
-    """The tensors with gradients in nested outputs."""
+    """Yield the tensors that require gradients in nested outputs."""
     if isinstance(outputs, Tensor):
         if outputs.requires_grad:
             yield outputs
@@ -97,14 +97,14 @@ def differentiable(outputs: Any) -> Iterator[Tensor]:
 
 
 def time_cpu(step: Step) -> float:
-    """Seconds of one call, by the wall clock."""
+    """Return the seconds of one call by the wall clock."""
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
 
 
 def time_cuda(step: Step) -> float:
-    """Seconds of one call between two events on the GPU's stream, from an idle GPU."""
+    """Return the seconds of one call between two events on the stream of an idle GPU."""
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
     start.record()
@@ -117,16 +117,16 @@ def time_cuda(step: Step) -> float:
 def rounds(
     steps: Mapping[str, Step], timer: Callable[[Step], float], min_rounds: int, seconds: float
 ) -> Iterator[dict[str, float]]:
-    """Time every step once per round; the one that began a round ends the next.
+    """Time every step once per round, in an order that rotates by one from round to round.
 
     Args:
-        steps: name -> what to time.
-        timer: seconds of one call.
-        min_rounds: rounds at least.
-        seconds: go on until the rounds have taken this long per step.
+        steps: functions to time by name.
+        timer: returns the seconds of one call.
+        min_rounds: least number of rounds.
+        seconds: repeat until the rounds have taken this long per step.
 
     Yields:
-        name -> seconds, one dict per complete round.
+        Seconds by name, one dict per complete round.
     """
     names, done, spent = list(steps), 0, 0.0
     while done < min_rounds or spent < seconds * len(names):
@@ -146,31 +146,31 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> 'Spread':
-        """Of at least one value; quartiles interpolate between values."""
+        """Compute the spread of at least one value; quartiles interpolate."""
         if len(values) == 1:
             return cls(values[0], values[0], values[0])
         q1, median, q3 = statistics.quantiles(values, n=4, method='inclusive')
         return cls(median, q1, q3)
 
 
-def speedup(times: Sequence[float], peer: Sequence[float]) -> Spread:
-    """How many times as fast as the peer: the ratio of the medians, and quartiles of the ratios of single rounds."""
-    single = Spread.of([theirs / ours for ours, theirs in zip(times, peer, strict=True)])
-    return Spread(statistics.median(peer) / statistics.median(times), single.q1, single.q3)
+def speedup(times: Sequence[float], baseline: Sequence[float]) -> Spread:
+    """Return the speed-up over the baseline: ratio of the medians, and quartiles of the ratios of single rounds."""
+    single = Spread.of([theirs / ours for ours, theirs in zip(times, baseline, strict=True)])
+    return Spread(statistics.median(baseline) / statistics.median(times), single.q1, single.q3)
 
 
 def growth(areas: Sequence[float], times: Sequence[float]) -> float:
-    """Exponent of time in area: the slope of the least-squares line through their logarithms."""
+    """Fit the exponent of time in area: slope of the least-squares line through their logarithms."""
     x, y = [math.log(a) for a in areas], [math.log(t) for t in times]
     return statistics.linear_regression(x, y).slope
 
 
 @dataclass
 class MatrixProduct:
-    """A large square matrix product, whose speed stands for what the machine can do.
+    """Multiply two large square matrices; the rate is the reference for the machine's peak.
 
     Attributes:
-        dtype: of both factors and the product.
+        dtype: type of the factors and the product.
         device: 'cpu' or 'cuda'.
         kernel: 'mm', PyTorch's choice (its BLAS for fp32 on a CPU), or 'onednn'.
         side: rows and columns.
@@ -190,11 +190,11 @@ class MatrixProduct:
 
     @property
     def flops(self) -> int:
-        """Two per multiply-accumulate."""
+        """Return the FLOPs of one product, two per multiply-accumulate."""
         return 2 * self.side**3
 
     def step(self) -> None:
-        """One product."""
+        """Compute one product."""
         with torch.no_grad():
             if self.kernel == 'mm':
                 torch.mm(self._a, self._b)
@@ -203,14 +203,14 @@ class MatrixProduct:
 
 
 def matrix_products(dtype: torch.dtype, device: str) -> list[MatrixProduct]:
-    """The kernels that this machine has for a type; its rate is that of the fastest."""
+    """Return a product for each kernel that this machine has for a type; the fastest sets the peak."""
     if device == 'cuda':
         return [MatrixProduct(dtype, device, 'mm', 8192)]
-    # A product of 2048 takes a minute where the processor has no bfloat16.
+    # A product of 2048 takes a minute on processors without bfloat16.
     side = 512 if dtype == torch.bfloat16 and not processor().report.bfloat16 else 2048
     found = [MatrixProduct(dtype, device, 'mm', side)]
     if torch.backends.mkldnn.is_available():
-        with contextlib.suppress(RuntimeError):  # a type that oneDNN does not have on this processor
+        with contextlib.suppress(RuntimeError):  # oneDNN lacks this type on this processor
             other = MatrixProduct(dtype, device, 'onednn', side)
             other.step()
             found.append(other)
@@ -218,10 +218,10 @@ def matrix_products(dtype: torch.dtype, device: str) -> list[MatrixProduct]:
 
 
 def peak_memory(step: Step, device: str = 'cpu', repeats: int = 2) -> int:
-    """Bytes that `step` needs at its peak on top of what is held when it starts.
+    """Return the peak bytes of `step` above those held when it starts.
 
-    On a GPU: of tensors. On a CPU: resident memory of the whole process, so call it in a fresh process that has loaded
-    the model and touched the libraries (:func:`touch_libraries`), and done nothing large before.
+    On a GPU these are tensors. On a CPU they are resident memory of the whole process, so call it in a fresh process
+    that has only loaded the model and run :func:`touch_libraries`.
     """
     gc.collect()
     if device == 'cuda':
@@ -232,7 +232,7 @@ def peak_memory(step: Step, device: str = 'cpu', repeats: int = 2) -> int:
             step()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
-    return_freed_memory()  # freed memory still held would be used again without being counted
+    return_freed_memory()  # memory the heap still holds would be reused without being counted
     before = _resident('VmRSS', reset_peak=True)
     for _ in range(repeats):
         step()
@@ -240,7 +240,7 @@ def peak_memory(step: Step, device: str = 'cpu', repeats: int = 2) -> int:
 
 
 def _resident(field: str, reset_peak: bool = False) -> int:
-    """Resident bytes now ('VmRSS') or at the peak ('VmHWM'); without Linux's /proc, at the peak in both cases."""
+    """Return resident bytes now ('VmRSS') or at the peak ('VmHWM'); without /proc, the peak for both."""
     try:
         if reset_peak:
             Path('/proc/self/clear_refs').write_text('5')
@@ -252,7 +252,7 @@ def _resident(field: str, reset_peak: bool = False) -> int:
 
 
 def touch_libraries(precision: Precision, training: bool) -> None:
-    """Run every kind of layer once, small, so that pages of library code are not taken for a model's memory."""
+    """Run every kind of layer once on small tensors, so that pages of library code do not count as model memory."""
     toy = nn.Sequential(
         nn.Conv2d(3, 96, 4, 4), nn.Flatten(2), nn.LayerNorm(196), nn.Linear(196, 196), nn.GELU(), _Attention()
     )

@@ -17,7 +17,7 @@ from mmsparseswin.errors import InputError
 
 
 class FitReport(NamedTuple):
-    """What a state dict did to a model."""
+    """Which tensors of a model a state dict filled."""
 
     matched: int
     missing: list[str]  # names of the model that the checkpoint lacks: they keep their initial values

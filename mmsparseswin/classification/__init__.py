@@ -1,1 +1,1 @@
-"""What needs mmpretrain: data sets for classifiers. `mmsparseswin.registry` imports each when it is asked for."""
+"""Provide data sets for classifiers, which need mmpretrain; `mmsparseswin.registry` imports each on demand."""

@@ -1,4 +1,4 @@
-"""CIFAR from packed sheets, or as mmpretrain reads it."""
+"""Read CIFAR from packed sheets or from the files of mmpretrain."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ SPLITS = ('train', 'test')
 
 @DATASETS.register_module()
 class PackedCIFAR(BaseDataset):
-    """Small images packed into lossless sheets, decoded once and kept in memory (150 MB for CIFAR-10).
+    """Data set of small images packed into lossless sheets, decoded once and kept in memory (150 MB for CIFAR-10).
 
     A sheet is a picture of square tiles, row-major, beside a JSON file of the same name with the keys 'n' (images),
     'cols' (tiles per row), 'classes' and 'labels'. All sheets of ``data_root`` whose names contain the split belong to
@@ -39,7 +39,7 @@ class PackedCIFAR(BaseDataset):
         super().__init__(ann_file='', data_root=data_root, **options)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Decode the sheets; one record of label and place per image."""
+        """Decode the sheets and return a record of label and index per image."""
         sheets = find_sheets(self.data_root, self.split)
         if not sheets:
             raise InputError(f'no sheets in {self.data_root}: expected {self.split}*.json, each beside a .webp or .png')
@@ -56,7 +56,7 @@ class PackedCIFAR(BaseDataset):
         return [{'gt_label': label, 'place': place} for place, label in enumerate(labels)]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Image, label and size; the image is a copy, as some transforms write into theirs."""
+        """Return image, label and size; the image is a copy, because some transforms change it in place."""
         info = super().get_data_info(idx)
         info['img'] = self.images[info.pop('place')].copy()
         info['img_shape'] = info['ori_shape'] = info['img'].shape[:2]
@@ -64,12 +64,12 @@ class PackedCIFAR(BaseDataset):
 
 
 def find_sheets(data_root: str, split: str) -> list[Path]:
-    """The JSON files of a split's sheets."""
+    """Return the JSON files of the sheets of a split."""
     return sorted(path for path in Path(data_root).expanduser().glob('*.json') if split in path.stem)
 
 
 def unpack(sheet: Path, count: int, cols: int) -> np.ndarray:
-    """The tiles of a sheet, given its JSON file: (count, side, side, 3) uint8 RGB.
+    """Return the tiles of a sheet, given its JSON file: (count, side, side, 3) uint8 RGB.
 
     Raises:
         InputError: no picture, or one of another size.
@@ -88,13 +88,13 @@ def unpack(sheet: Path, count: int, cols: int) -> np.ndarray:
 
 @DATASETS.register_module(name='CIFAR10')
 def cifar10(data_root: str, split: str, **options: Any) -> AnyDataset:
-    """CIFAR-10 as ``data_root`` holds it: packed sheets, or mmpretrain's batches, which it downloads if need be."""
+    """Build CIFAR-10 from the packed sheets in ``data_root``, else from mmpretrain's batches, downloaded if missing."""
     return _packed_or_batches(CIFAR10, data_root, split, options)
 
 
 @DATASETS.register_module(name='CIFAR100')
 def cifar100(data_root: str, split: str, **options: Any) -> AnyDataset:
-    """CIFAR-100, as :func:`cifar10`."""
+    """Build CIFAR-100 like :func:`cifar10`."""
     return _packed_or_batches(CIFAR100, data_root, split, options)
 
 

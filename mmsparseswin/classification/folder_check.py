@@ -1,4 +1,4 @@
-"""Checks the data of a classifier before it trains or is tested: class folders, lists of files, numbers of classes.
+"""Check the data of a classifier before training or testing: class folders, lists of files, numbers of classes.
 
 mmpretrain numbers the folders below a data set in the order of their names, hidden ones included, whatever the order of
 the config's classes and whichever folders training saw. Where that would give a wrong label and the right one is
@@ -22,9 +22,9 @@ from mmsparseswin.data_files import missing_files
 from mmsparseswin.errors import InputError, few
 from mmsparseswin.image_headers import read_header
 
-# Folders that notebooks, archivers and storage systems leave behind; those with a dot are hidden anyway.
+# Folders that notebooks, archivers and storage systems leave behind; names with a dot are ignored anyway.
 _NO_CLASSES = {'__MACOSX', '__pycache__', '@eaDir', 'lost+found', '$RECYCLE.BIN', 'System Volume Information'}
-_LOOKED_AT = 200  # pictures whose header is read
+_LOOKED_AT = 200  # number of pictures whose header is read
 
 
 def check_classifier(cfg: Config, splits: Sequence[str], repair_dir: str | None = None) -> list[str]:
@@ -39,17 +39,17 @@ def check_classifier(cfg: Config, splits: Sequence[str], repair_dir: str | None 
         Notes, one line each: what was repaired, and what is odd.
 
     Raises:
-        InputError: one line that names what to mend.
+        InputError: one line that names the faults to repair.
     """
     notes: list[str] = []
-    known: tuple[str, ...] | None = None  # the class folders that training sees
+    known: tuple[str, ...] | None = None  # class folders of the training set
     for split in dict.fromkeys(['train', *splits]):
         loader = cfg.get(f'{split}_dataloader')
         for option, dataset in _leaves(loader.dataset, f'{split}_dataloader.dataset') if loader else ():
             kind = _dataset_class(dataset, cfg)
             if kind is None or dataset.get('with_label') is False:
                 continue
-            if split not in splits:  # a test: only to learn the classes, and only where the training data is
+            if split not in splits:  # in a test the training set, if present, only gives the classes
                 folders = _Folders(dataset, option, kind, repair_dir)
                 known = known or (folders.classes_of_folders() if folders.exist() else None)
                 continue
@@ -82,7 +82,7 @@ def _dataset_class(dataset: dict[str, Any], cfg: Config) -> type[CustomDataset] 
 
 
 class _Folders:
-    """One data set that reads class folders or a list of files."""
+    """Data set that reads class folders or a list of files."""
 
     def __init__(self, dataset: Any, option: str, kind: type[CustomDataset], repair_dir: str | None) -> None:
         self.dataset, self.option, self.repair_dir = dataset, option, repair_dir
@@ -91,7 +91,7 @@ class _Folders:
         self.folder = os.path.join(root, prefix or split or '')
         self.list = dataset.get('ann_file') or ''
         if split and not self.list and os.path.isfile(os.path.join(root, 'meta', f'{split}.txt')):
-            self.list = os.path.join('meta', f'{split}.txt')  # as mmpretrain's ImageNet looks for it
+            self.list = os.path.join('meta', f'{split}.txt')  # the default of mmpretrain's ImageNet
         self.list = self.list and os.path.join(root, self.list)
         self.extensions = tuple(dataset.get('extensions') or getattr(kind, 'IMG_EXTENSIONS', ())) or (
             *('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif'),
@@ -169,7 +169,7 @@ class _Folders:
                     f'{self.option}: {self.folder} has {len(found)} class folders ({few(found)}){aside}, which do not '
                     f'match {whose}, {len(names)} ({few(names)}): {few(strange)}; rename folders or classes'
                 )
-            break  # as many folders as names: mmpretrain's ImageNet has folders of other names than its classes
+            break  # equal numbers: the folders of mmpretrain's ImageNet differ from its class names
         return {name: label for label, name in enumerate(found)}
 
     def _pictures(self, name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""ImageNet100: the hundred classes of ImageNet-1k that a list names."""
+"""Read ImageNet100: a hundred classes of ImageNet-1k, named by a list."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ _CLASSES = 100
 
 @DATASETS.register_module()
 class ImageNet100(BaseDataset):
-    """A hundred classes of ImageNet-1k, numbered in the order of their WordNet ids.
+    """Data set of a hundred classes of ImageNet-1k, numbered in the order of their WordNet ids.
 
     Which hundred is a matter of convention, and the list is not ours to give away: it is read from a file. The
     published numbers of SparseSwin belong to the split `ambityga/imagenet100` of Kaggle, whose folder holds the list as
@@ -41,7 +41,7 @@ class ImageNet100(BaseDataset):
         super().__init__(ann_file='', data_root=data_root, **options)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """Path and label of every image."""
+        """Return path and label of every image."""
         root = Path(self.data_root).expanduser()
         folders = sorted(path for path in root.glob(f'{self.split}*') if path.is_dir())
         folders = [path for path in folders if path.name == self.split or path.name[len(self.split)] == '.']
@@ -59,7 +59,7 @@ class ImageNet100(BaseDataset):
 
 
 def read_class_list(path: Path) -> dict[str, str]:
-    """WordNet id -> name, sorted by id; an id without a name is its own.
+    """Read WordNet ids and names, sorted by id; an id without a name is used as name.
 
     Raises:
         InputError: no such file, not readable as a list, or not a hundred different ids.

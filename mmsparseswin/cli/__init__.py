@@ -1,4 +1,4 @@
-"""What the commands under `tools/` share."""
+"""Options, configs and error lines that the tools share."""
 
 from mmsparseswin.cli.options import OptionsAction, add_amp_option, add_run_options, add_trust_option, parse
 from mmsparseswin.cli.run_tool import leave_group, rank, run_tool, user_message

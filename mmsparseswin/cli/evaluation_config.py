@@ -1,4 +1,4 @@
-"""What `tools/test.py` adds to a config: result files, pictures, test-time augmentation."""
+"""Add to a config what `tools/test.py` offers: result files, pictures, test-time augmentation."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Finds misspelt `--cfg-options` before anything is built from the config."""
+"""Find misspelt `--cfg-options` before anything is built from the config."""
 
 import difflib
 import inspect

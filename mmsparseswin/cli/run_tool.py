@@ -1,4 +1,4 @@
-"""What the commands under `tools/` share: their common options and one clear line per mistake."""
+"""Run a tool: one clear line for a mistake of the user, a traceback for a bug."""
 
 import atexit
 import os
@@ -70,7 +70,7 @@ def leave_group() -> NoReturn:
 
 
 def user_message(error: Exception) -> str | None:
-    """One line for an error the user can mend; None for a bug, which keeps its traceback."""
+    """Return one line for an error that the user can mend; None for a bug, which keeps its traceback."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if text.startswith('Caught ') and 'Traceback (most recent call last)' in text:
         # A data loader worker's exception comes back with the worker's traceback; its last line is the message.

@@ -1,4 +1,4 @@
-"""What needs mmdet: detectors, necks, transforms and the embedded data set.
+"""Provide the parts that need mmdet: detectors, necks, transforms and checks of data.
 
 `mmsparseswin.registry` names the modules that register something; each is imported when it is asked for.
 """

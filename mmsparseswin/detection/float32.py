@@ -1,4 +1,4 @@
-"""Where mmdet's heads need float32 under bfloat16 training."""
+"""Run parts of mmdet's heads in float32 under bfloat16 training."""
 
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
@@ -17,7 +17,7 @@ class Float32RPNHead(RPNHead):
     """
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W) -> scores (B, anchors, H, W) and deltas (B, 4 * anchors, H, W)."""
+        """Return scores (B, anchors, H, W) and deltas (B, 4 * anchors, H, W) of features (B, C, H, W)."""
         scores, deltas = super().forward_single(x)
         return scores.float(), deltas.float()
 
@@ -32,5 +32,5 @@ class Float32RoIExtractor(SingleRoIExtractor):
     """
 
     def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
-        """Features (B, C, H, W) per level and boxes (n, 5) -> (n, C, output size, output size), float32."""
+        """Pool features (B, C, H, W) per level in boxes (n, 5) to (n, C, output size, output size), float32."""
         return super().forward(tuple(f.float() for f in feats), rois, roi_scale_factor)

@@ -1,4 +1,4 @@
-"""COCO mAP by the fastest evaluator at hand, with predictions that keep the user's ids."""
+"""Compute COCO mAP by the fastest installed evaluator; write predictions with the original ids."""
 
 import json
 from importlib.util import find_spec
@@ -11,13 +11,13 @@ from mmdet.evaluation import FasterCocoMetric
 from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.registry import METRICS
 
-# The same mAP from both; faster-coco-eval takes well under half the time but is compiled code that a machine may lack.
+# Both give the same mAP; faster-coco-eval takes under half the time but is compiled and may be missing.
 _Base: Any = FasterCocoMetric if find_spec('faster_coco_eval') else PlainCocoMetric
 
 
 @METRICS.register_module()
 class CocoMetric(_Base):
-    """mmdet's metric. Where ids of images or categories were repaired, prediction files get the original ones back."""
+    """mmdet's metric, with original ids in prediction files where ids of images or categories were repaired."""
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Score all `results`, see mmdet; a repaired annotation file holds the old ids as ``original_id``."""

@@ -1,4 +1,4 @@
-"""Necks over any number of maps: PAN and DenseFPN (docs/models/ssd.md, 'Necks').
+"""Build necks over any number of maps: PAN and DenseFPN (docs/models/ssd.md, 'Necks').
 
 The FPN of that page is mmdet's with bilinear resizing. No norm, no activation; every convolution has a bias and starts
 as Xavier has it.
@@ -18,7 +18,7 @@ from mmsparseswin.registry import MODELS
 
 @MODELS.register_module()
 class PAN(FPN):
-    """Feature pyramid with bilinear resizing, then the same upwards: convolutions of stride 2, added.
+    """PAN neck: a feature pyramid with bilinear resizing, then a path back of added convolutions of stride 2.
 
     The published one has fixed paddings (1, the last 0) and fails where they do not meet the next map, as at 21 -> 10
     cells. Here each is the one that does: 1 before 0, and where neither does the map is resized.
@@ -49,7 +49,7 @@ class PAN(FPN):
         self.down_convs = nn.ModuleList(nn.Conv2d(out_channels, out_channels, 3, 2, 1) for _ in in_channels[1:])
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps (B, in_channels[i], h_i, w_i) -> maps (B, out_channels, h_i, w_i), and the smaller ones."""
+        """Turn maps (B, in_channels[i], h_i, w_i) into maps (B, out_channels, h_i, w_i) and add the smaller ones."""
         outs = list(super().forward(inputs))
         for i, conv in enumerate(self.down_convs):
             outs[i + 1] = outs[i + 1] + _downsample(conv, outs[i], outs[i + 1].shape[2:])  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ class PAN(FPN):
 
 @MODELS.register_module()
 class DenseFPN(BaseModule):
-    """Each map is fused from itself and from every coarser fused map: concatenated, one 3x3 convolution.
+    """DenseFPN neck: fuse each map with every coarser fused map by concatenation and one 3x3 convolution.
 
     Args:
         in_channels: channels of the maps, finest first.
@@ -79,13 +79,13 @@ class DenseFPN(BaseModule):
         self.in_channels, self.out_channels = list(in_channels), out_channels
         self.extra_outs = (num_outs or len(in_channels)) - len(in_channels)
         self.lateral_convs = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for channels in in_channels)
-        # One per map but the coarsest, coarse to fine: it reads all the coarser ones and its own.
+        # One per map except the coarsest, coarse to fine; its input is its map and all coarser ones.
         self.fusion_convs = nn.ModuleList(
             nn.Conv2d(count * out_channels, out_channels, 3, padding=1) for count in range(2, len(in_channels) + 1)
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps (B, in_channels[i], h_i, w_i) -> maps (B, out_channels, h_i, w_i), and the smaller ones."""
+        """Turn maps (B, in_channels[i], h_i, w_i) into maps (B, out_channels, h_i, w_i) and add the smaller ones."""
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, inputs, strict=True)][::-1]
         fused = laterals[:1]
         for conv, lateral in zip(self.fusion_convs, laterals[1:], strict=True):
@@ -100,7 +100,7 @@ def _check_outs(in_channels: Sequence[int], num_outs: int | None) -> None:
 
 
 def _downsample(conv: nn.Conv2d, x: Tensor, size: Sequence[int]) -> Tensor:
-    """3x3 convolution of stride 2 of ``x`` (B, C, h, w) to ``size``."""
+    """Apply a 3x3 convolution of stride 2 to ``x`` (B, C, h, w), with outputs of ``size``."""
     padding = tuple(
         0 if (length + 1) // 2 != target and (length - 1) // 2 == target else 1
         for length, target in zip(x.shape[2:], size, strict=True)
@@ -110,7 +110,7 @@ def _downsample(conv: nn.Conv2d, x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _with_extra_outs(outs: list[Tensor], count: int) -> tuple[Tensor, ...]:
-    """``outs`` and ``count`` more, each every second cell of the one before."""
+    """Add ``count`` maps to ``outs``, each every second cell of the map before."""
     for _ in range(count):
         outs.append(outs[-1][:, :, ::2, ::2])
     return tuple(outs)

@@ -1,4 +1,4 @@
-"""Pictures of a test run."""
+"""Draw pictures of a test run."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from mmsparseswin.registry import HOOKS
 
 @HOOKS.register_module()
 class DetPicturesHook(DetVisualizationHook):
-    """mmdet's hook, whose `interval` counts in validation only: here one of `interval` images is drawn in tests too."""
+    """Draw one of `interval` images in tests too; mmdet's hook uses `interval` in validation only."""
 
     _seen = 0
 

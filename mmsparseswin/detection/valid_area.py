@@ -1,4 +1,4 @@
-"""Tell the backbone which part of a padded batch shows an image."""
+"""Pass the valid area of each image of a padded batch to the backbone."""
 
 import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
@@ -9,7 +9,7 @@ from mmsparseswin.registry import MODELS
 
 @MODELS.register_module()
 class ValidAreaDetDataPreprocessor(DetDataPreprocessor):
-    """mmdet's preprocessor, with one channel more: 1 on the image, 0 on what was padded to the size of the batch.
+    """mmdet's preprocessor with a further channel: 1 on the image, 0 on the padding of the batch.
 
     mmdet hands a backbone nothing but the padded tensor, so the valid area travels in it; our backbones take the
     channel off again and compute each image as they would alone. With a backbone that does not know the channel, use

@@ -21,7 +21,7 @@ FORMS = ('l1_sum', 'l2_sum', 'l2_mean', 'entropy')
 
 @MODELS.register_module()
 class AttentionPenalty(nn.Module):
-    """A loss on attention weights, each row of which is a distribution over keys.
+    """Loss on attention weights; each row of them is a distribution over keys.
 
     - 'l1_sum' (published): the sum of all weights. Rows sum to 1, so this is the number of rows: a constant without a
       gradient. It shifts the loss and trains nothing.

@@ -1,4 +1,4 @@
-"""A checkpoint that does not fit is an error: mmengine would go on with random weights."""
+"""Hook that refuses a checkpoint that does not fit; mmengine would go on with random weights."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from mmsparseswin.registry import HOOKS
 
 @HOOKS.register_module()
 class CheckpointGuardHook(Hook):
-    """Reports how a loaded checkpoint fits the model and refuses one that does not.
+    """Report how a loaded checkpoint fits the model and refuse one that does not.
 
     Args:
         strict: every tensor of the model must come from the checkpoint (to test, to resume). Otherwise (`load_from`, to

@@ -1,4 +1,4 @@
-"""What a classifier's training leaves to look at."""
+"""Hook that draws a classifier's training curves and confusion matrix."""
 
 from pathlib import Path
 

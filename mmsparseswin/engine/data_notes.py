@@ -1,4 +1,4 @@
-"""Writes what the check of the data found into the run's log."""
+"""Hook that writes the findings of the data check into the run's log."""
 
 from collections.abc import Sequence
 

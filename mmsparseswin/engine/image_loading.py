@@ -1,4 +1,4 @@
-"""Reading pictures that may be damaged or of another size than their annotations say, and saying which and how.
+"""Load images; name those that are damaged or of another size than their annotations say.
 
 Of half a JPEG OpenCV's imdecode makes nothing, without a reason, and its imread a picture with a grey lower half.
 """

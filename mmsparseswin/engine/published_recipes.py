@@ -1,4 +1,4 @@
-"""What published training programs do and mmengine does not, so that their recipes can be run as they were.
+"""Hooks and schedules of published training programs that mmengine lacks, so that recipes run as published.
 
 Not meant for recipes of your own; each class says what it costs.
 """
@@ -63,7 +63,7 @@ class ClipEachTensorHook(Hook):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmUpRestartLR(CosineRestartLR):
-    """A cosine with restarts, each cycle with a linear warm-up of its own.
+    """Cosine schedule with restarts; each cycle has a linear warm-up of its own.
 
     See docs/models/swin.md, 'SwinViT recipe'.
 

@@ -1,4 +1,4 @@
-"""One reader for every route: mmengine's loading of checkpoints goes through ours, which runs no code of the file.
+"""Make mmengine load every checkpoint through this package's reader, which runs no code of the file.
 
 The Runner, its hooks, mmdet's and mmpretrain's inferencers and ``init_cfg=dict(type='Pretrained')`` all ask mmengine's
 ``CheckpointLoader``, which chooses a loader by the scheme of the path; here our reader is registered for each scheme.

@@ -1,4 +1,4 @@
-"""A training that ends in time."""
+"""Hook that ends a training after a given time."""
 
 import time
 from typing import Any

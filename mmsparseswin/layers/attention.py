@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmsparseswin.layers.fast_path import linear, unwatched_on_cpu
+from mmsparseswin.layers.fast_path import can_use_cpu_fast_path, linear
 from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.windows import WindowPlan
 
@@ -27,7 +27,7 @@ def attend(
         (..., n, d), and the weights (..., n, m) when asked for.
     """
     bias = bias if bias is None else bias.to(q.dtype)
-    if not need_weights and dropout == 0 and unwatched_on_cpu(q):
+    if not need_weights and dropout == 0 and can_use_cpu_fast_path(q):
         if torch.is_grad_enabled():
             if _spells_out(q, k, v, bias):
                 return _Recomputed.apply(q, k, v, bias), None
@@ -40,7 +40,7 @@ def attend(
 
 
 def _spells_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
-    """Whether training on a CPU does better without the fused kernel."""
+    """Return True if training on a CPU is faster without the fused kernel."""
     if bias is not None and bias.requires_grad:
         return True
     small = q.dtype in (torch.bfloat16, torch.float16) and q.shape[-2] * k.shape[-2] <= processor().explicit_scores_half
@@ -90,7 +90,7 @@ class _Recomputed(torch.autograd.Function):
 
 def _heads(qkv: Tensor, inside: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """(B, windows, area, 3, heads, d) -> (B, windows, heads, area, d) thrice, for windows ``inside`` and the rest."""
-    if unwatched_on_cpu(qkv) and qkv.requires_grad and torch.is_grad_enabled():
+    if can_use_cpu_fast_path(qkv) and qkv.requires_grad and torch.is_grad_enabled():
         parts = _Heads.apply(qkv, inside)
         return parts[:3], parts[3:]
     qkv = qkv.permute(3, 0, 1, 4, 2, 5)

@@ -1,38 +1,36 @@
-"""Blocked inference: a Swin block, a few windows at a time.
+"""Chunked inference: run a Swin block on a few windows at a time.
 
-A block as a whole writes and reads back its normalised, projected and hidden activations, up to four times the size of
-the map each; on a CPU that is time spent on memory. In pieces of a few thousand tokens the same steps stay in cache
+A whole block writes and reads back its normalised, projected and hidden activations, each up to four times the size of
+the map; on a CPU that time is spent on memory. In chunks of a few thousand tokens the same steps stay in cache
 (docs/benchmarks). Every row goes through the same operations as in one piece. A library may round products of another
-number of rows otherwise, so the size of the pieces changes a float32 result by at most 1e-6 of its largest value; where
-the library rounds alike, as oneDNN does on AVX-512, not by a bit.
+number of rows otherwise, so the chunk size changes a float32 result by at most 1e-6 of its largest value; where the
+library rounds alike, as oneDNN does on AVX-512, not by a bit.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmsparseswin.layers.attention import WindowAttention, attend
-from mmsparseswin.layers.fast_path import hooked, linear, unwatched_on_cpu
+from mmsparseswin.layers.fast_path import can_use_cpu_fast_path, has_hooks, linear
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.pre_norm import PreNormBlock
 from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.windows import window_plan
 
-if TYPE_CHECKING:
-    from mmsparseswin.layers.swin_block import SwinBlock
-
-_tokens: ContextVar[int | None] = ContextVar('blocked_inference', default=None)
+_tokens: ContextVar[int | None] = ContextVar('chunked_inference', default=None)
 
 
 @contextmanager
-def blocked_inference(tokens: int | None = None) -> Iterator[None]:
-    """Set the size of a piece for the code inside: ``None`` as measured to be good, 0 no blocking at all.
+def chunked_inference(tokens: int | None = None) -> Iterator[None]:
+    """Set the size of a chunk for the code inside: ``None`` as measured to be good, 0 no chunks at all.
 
-    Blocking takes place where nothing but the result is wanted: on a CPU, in eval mode, without gradients, tracing,
+    Chunks are taken where nothing but the result is wanted: on a CPU, in eval mode, without gradients, tracing,
     compilation or hooks inside the block.
     """
     token = _tokens.set(tokens)
@@ -42,17 +40,17 @@ def blocked_inference(tokens: int | None = None) -> Iterator[None]:
         _tokens.reset(token)
 
 
-def piece_size(block: 'SwinBlock', x: Tensor) -> int:
-    """Tokens per piece for this block and these tokens (B, N, C); 0 where it must run as a whole."""
-    if not unwatched_on_cpu(x) or torch.is_grad_enabled() or block.training:
+def chunk_size(block: PreNormBlock, x: Tensor) -> int:
+    """Tokens per chunk for this block and these tokens (B, N, C); 0 where it must run as a whole."""
+    if not can_use_cpu_fast_path(x) or torch.is_grad_enabled() or block.training:
         return 0
     tokens = _tokens.get()
-    if tokens == 0 or type(block.attn) is not WindowAttention or hooked(*list(block.modules())[1:]):
+    if tokens == 0 or type(block.attn) is not WindowAttention or has_hooks(*list(block.modules())[1:]):
         return 0
     return processor().chunk_tokens * torch.get_num_threads() if tokens is None else tokens
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """Some windows of a batch."""
 
     windows: int
@@ -61,23 +59,23 @@ class Piece(NamedTuple):
     masks: Tensor | None  # (windows,) row of the plan's mask; None for windows without a seam
 
 
-class Pieces(NamedTuple):
-    """The windows of a batch in pieces, and the way back."""
+class Chunks(NamedTuple):
+    """The windows of a batch in chunks, and the way back."""
 
-    pieces: list[Piece]
-    inverse: Tensor  # (B * N,) slot of each token, counted through the pieces
+    chunks: list[Chunk]
+    inverse: Tensor  # (B * N,) slot of each token, counted through the chunks
     mask: Tensor | None  # (seam windows, 1, area, area)
 
 
 @lru_cache(maxsize=64)
-def _pieces(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int) -> Pieces:
+def _chunks(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int) -> Chunks:
     with torch.device('cpu'):  # index arithmetic, whatever device is the default
-        return _make_pieces(grid, window, shift, shift_single, batch, tokens)
+        return _make_chunks(grid, window, shift, shift_single, batch, tokens)
 
 
-def _make_pieces(
+def _make_chunks(
     grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int
-) -> Pieces:
+) -> Chunks:
     plan = window_plan(grid, window, shift, torch.device('cpu'), shift_single)
     area, cells = window[0] * window[1], grid.height * grid.width
     seam = 0 if plan.mask is None else len(plan.mask)
@@ -93,13 +91,13 @@ def _make_pieces(
     slots, padding = slots.flatten(0, 1)[order], padding.flatten(0, 1)[order]
     masks = torch.arange(seam).repeat_interleave(images)
 
-    step, plain, pieces = max(1, tokens // area), images * split, []
+    step, plain, chunks = max(1, tokens // area), images * split, []
     for first, last in ((0, plain), (plain, len(slots))):
         for start in range(first, last, step):
             stop = min(start + step, last)
             outside = padding[start:stop].flatten()[:, None]
-            pieces.append(
-                Piece(
+            chunks.append(
+                Chunk(
                     stop - start,
                     slots[start:stop].flatten().clamp(max=batch * cells - 1),
                     outside if outside.any() else None,
@@ -108,21 +106,24 @@ def _make_pieces(
             )
     inverse = torch.zeros(batch * cells + 1, dtype=torch.long)
     inverse[slots.masked_fill(padding, batch * cells).flatten()] = torch.arange(slots.numel())
-    return Pieces(pieces, inverse[:-1], None if plan.mask is None else plan.mask[:, None])
+    return Chunks(chunks, inverse[:-1], None if plan.mask is None else plan.mask[:, None])
 
 
-def swin_block(block: 'SwinBlock', x: Tensor, grid: Grid, tokens: int) -> Tensor:
-    """The block on (B, N, C) tokens of ``grid``, ``tokens`` at a time; what its ``forward`` returns."""
+def forward_in_chunks(
+    block: PreNormBlock, x: Tensor, grid: Grid, shift: bool, shift_single: bool, tokens: int
+) -> Tensor:
+    """Run a Swin block on (B, N, C) tokens of ``grid``, ``tokens`` at a time; return what its ``forward`` returns."""
     attn, rows = block.attn, x.reshape(-1, x.shape[-1])
-    plan = _pieces(grid, attn.window, block.shift, block.shift_single, len(x), tokens)
+    assert isinstance(attn, WindowAttention)
+    plan = _chunks(grid, attn.window, shift, shift_single, len(x), tokens)
     bias = attn.relative_bias().to(x.dtype)
     mask = None if plan.mask is None else plan.mask.to(x.dtype)
-    mixed = x.new_empty(sum(len(piece.tokens) for piece in plan.pieces), x.shape[-1])
-    for piece, slots in zip(plan.pieces, mixed.split([len(piece.tokens) for piece in plan.pieces]), strict=True):
-        seam = None if mask is None or piece.masks is None else mask.index_select(0, piece.masks)
-        _mix(block, rows, piece, bias if seam is None else bias + seam, slots)
+    mixed = x.new_empty(sum(len(chunk.tokens) for chunk in plan.chunks), x.shape[-1])
+    for chunk, slots in zip(plan.chunks, mixed.split([len(chunk.tokens) for chunk in plan.chunks]), strict=True):
+        seam = None if mask is None or chunk.masks is None else mask.index_select(0, chunk.masks)
+        _mix(block, rows, chunk, bias if seam is None else bias + seam, slots)
     out = torch.empty_like(rows)
-    # Windows are padded; what follows needs the tokens alone, in any pieces of about one size.
+    # Windows are padded; what follows needs the tokens alone, in any chunks of about one size.
     parts = -(-len(rows) // tokens)
     for part, inverse, outs in zip(*(t.tensor_split(parts) for t in (rows, plan.inverse, out)), strict=True):
         part = linear(attn.proj, mixed.index_select(0, inverse), plus=part)
@@ -130,11 +131,13 @@ def swin_block(block: 'SwinBlock', x: Tensor, grid: Grid, tokens: int) -> Tensor
     return out.view(x.shape)
 
 
-def _mix(block: 'SwinBlock', rows: Tensor, piece: Piece, bias: Tensor, out: Tensor) -> None:
-    """Attention inside the windows of a piece, into its slots (windows * area, C)."""
-    attn, shape = block.attn, (piece.windows, block.attn.window[0] * block.attn.window[1], block.attn.num_heads)
-    y = block.norm1(rows.index_select(0, piece.tokens))
-    if piece.padding is not None:
-        y = y.masked_fill_(piece.padding, 0)
+def _mix(block: PreNormBlock, rows: Tensor, chunk: Chunk, bias: Tensor, out: Tensor) -> None:
+    """Attention inside the windows of a chunk, into its slots (windows * area, C)."""
+    attn = block.attn
+    assert isinstance(attn, WindowAttention)
+    shape = (chunk.windows, attn.window[0] * attn.window[1], attn.num_heads)
+    y = block.norm1(rows.index_select(0, chunk.tokens))
+    if chunk.padding is not None:
+        y = y.masked_fill_(chunk.padding, 0)
     q, k, v = linear(attn.qkv, y).view(*shape[:2], 3, shape[2], -1).permute(2, 0, 3, 1, 4)
     out.view(*shape, -1).copy_(attend(q, k, v, bias)[0].transpose(1, 2))

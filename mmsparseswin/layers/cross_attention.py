@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.layers.attention import attend
-from mmsparseswin.layers.fast_path import linear, unwatched_on_cpu
+from mmsparseswin.layers.fast_path import can_use_cpu_fast_path, linear
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
 
 # Keys of the windows that are taken together in inference; from 2,000 to 16,000 the time hardly changes.
@@ -50,7 +50,7 @@ class CrossAttention(nn.Module):
         self,
         x: Tensor,
         context: Tensor,
-        near: Neighbourhood,
+        neighbourhood: Neighbourhood,
         side: tuple[int, int] | None = None,
         need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
@@ -58,42 +58,44 @@ class CrossAttention(nn.Module):
 
         Args:
             x: (B, N, C) normalised queries.
-            context: (B, M, C) normalised keys, with a zero token last (normalised too) if ``near.padded``.
-            near: which query sees which key.
+            context: (B, M, C) normalised keys, with a zero token last (normalised too) if ``neighbourhood.padded``.
+            neighbourhood: which query sees which key.
             side: (height, width) of the tokens in a window, where there is a relative position bias.
             need_weights: return the attention weights too.
 
         Returns:
-            (B, N, C), and the weights (B * windows, heads, slots, K): those of ``near`` for each image, in its order.
+            (B, N, C), and the weights (B * windows, heads, slots, K), windows in the order of ``neighbourhood``.
         """
         q, kv = linear(self.q, x), linear(self.kv, context)
         # Overlapping neighbourhoods hold each key several times: some windows at a time stay in cache.
-        in_pieces = unwatched_on_cpu(x) and not torch.is_grad_enabled() and not need_weights
-        mixed = [self._mix(q, kv, piece, side, need_weights) for piece in (near.pieces(_KEYS) if in_pieces else [near])]
+        in_chunks = can_use_cpu_fast_path(x) and not torch.is_grad_enabled() and not need_weights
+        chunks = neighbourhood.chunks(_KEYS) if in_chunks else [neighbourhood]
+        mixed = [self._mix(q, kv, chunk, side, need_weights) for chunk in chunks]
         out = torch.cat([part for part, _ in mixed], 1)
-        if near.inverse is not None:
-            out = out.index_select(1, near.inverse)
+        if neighbourhood.inverse is not None:
+            out = out.index_select(1, neighbourhood.inverse)
         return self.proj_drop(linear(self.proj, out)), mixed[0][1]
 
     def _mix(
-        self, q: Tensor, kv: Tensor, near: Neighbourhood, side: tuple[int, int] | None, need_weights: bool
+        self, q: Tensor, kv: Tensor, neighbourhood: Neighbourhood, side: tuple[int, int] | None, need_weights: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Queries (B, N, C), keys and values (B, M, 2C) -> (B, slots, C) in the order of the windows, and weights."""
         batch, _, dims = q.shape
-        if near.queries is not None and near.keys is not None:
-            q = q.index_select(1, near.queries)
-            kv = kv.index_select(1, near.keys)
+        if neighbourhood.queries is not None and neighbourhood.keys is not None:
+            q = q.index_select(1, neighbourhood.queries)
+            kv = kv.index_select(1, neighbourhood.keys)
         # Windows join the batch: (B * windows, heads, slots, d)
-        q = q.view(batch * near.windows, -1, self.num_heads, dims // self.num_heads).transpose(1, 2)
-        k, v = kv.view(batch * near.windows, -1, 2, self.num_heads, dims // self.num_heads).permute(2, 0, 3, 1, 4)
+        windows = batch * neighbourhood.windows
+        q = q.view(windows, -1, self.num_heads, dims // self.num_heads).transpose(1, 2)
+        k, v = kv.view(windows, -1, 2, self.num_heads, dims // self.num_heads).permute(2, 0, 3, 1, 4)
         dropout = self.attn_drop if self.training else 0.0
-        out, weights = attend(q, k, v, self._bias(near, batch, side), dropout, need_weights)
+        out, weights = attend(q, k, v, self._bias(neighbourhood, batch, side), dropout, need_weights)
         return out.transpose(1, 2).reshape(batch, -1, dims), weights
 
-    def _bias(self, near: Neighbourhood, batch: int, side: tuple[int, int] | None) -> Tensor | None:
+    def _bias(self, neighbourhood: Neighbourhood, batch: int, side: tuple[int, int] | None) -> Tensor | None:
         """Mask and relative position bias, broadcast to (B * windows, heads, queries, keys)."""
-        mask = near.mask
-        if mask is not None and near.keys is not None:
+        mask = neighbourhood.mask
+        if mask is not None and neighbourhood.keys is not None:
             mask = mask.expand(batch, -1, -1).flatten(0, 1)[:, None, None]
         if self.bias_side is None or side is None:
             return mask
@@ -110,7 +112,7 @@ def _offset_index(side: tuple[int, int], table: tuple[int, int], device: torch.d
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # whoever asks first, it serves training too
+@torch.inference_mode(False)  # the cached tensors are reused in training
 def _cached_offsets(side: tuple[int, int], table: tuple[int, int], device: torch.device) -> Tensor:
     with torch.device('cpu'):
         cell = torch.arange(side[0] * side[1])

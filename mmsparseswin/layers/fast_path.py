@@ -1,12 +1,14 @@
-"""Linear layers at the speed of the machine, where nothing but their numbers is wanted.
+"""The seam between PyTorch's operators and faster ones: when a fast path may run, and linear layers by oneDNN.
 
 PyTorch leaves float32 products on a CPU to its BLAS, which on an AMD processor with AVX-512 runs at about half of what
-oneDNN reaches (docs/benchmarks); where :func:`processor` finds oneDNN the faster one, linear layers run as its
-primitives, and without gradients their GELU with them. Whoever watches the operators, be it a tracer, a compiler, a
-FLOP counter or a hook, sees PyTorch's own.
+oneDNN reaches (docs/benchmarks). Where :func:`processor` finds oneDNN the faster one, linear layers run as its
+primitives, and without gradients their GELU with them. A tracer, a compiler, a FLOP counter or a hook sees PyTorch's
+own operators.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +19,25 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.checkpoint import checkpoint
 
 from mmsparseswin.layers.processor import processor
+
+# One value for the process, not one per context: PyTorch's backward pass recomputes blocks in threads of its own.
+_enabled = os.environ.get('MMSPARSESWIN_FAST_PATH', '1') != '0'
+
+
+@contextmanager
+def fast_path(enabled: bool = True) -> Iterator[None]:
+    """Switch every fast path on or off for the code inside, in all threads.
+
+    Without them each layer runs PyTorch's operators, in the order of the papers; results differ by rounding alone
+    (docs/processors.md). The environment variable ``MMSPARSESWIN_FAST_PATH=0`` does the same for a whole process. A
+    training step belongs inside as a whole, forward and backward.
+    """
+    global _enabled
+    before, _enabled = _enabled, enabled
+    try:
+        yield
+    finally:
+        _enabled = before
 
 
 def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Tensor | None = None) -> Tensor:
@@ -31,7 +52,7 @@ def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Ten
     if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, weight, bias)):
         if act is None and plus is not None and plus.dtype == dtype:
             return _product(x, weight, bias, plus=plus)
-        if type(act) is nn.GELU and act.approximate == 'none' and not hooked(act):
+        if type(act) is nn.GELU and act.approximate == 'none' and not has_hooks(act):
             x, act = _product(x, weight, bias, 'gelu'), None
         else:
             x = _product(x, weight, bias)
@@ -45,7 +66,7 @@ def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Ten
 
 
 def multiply(x: Tensor, weight: Tensor) -> Tensor:
-    """(..., k), (n, k) -> (..., n): a linear layer of weights that are no module's."""
+    """(..., k), (n, k) -> (..., n): a linear layer whose weights belong to no module."""
     watched = not _fits(x, weight) or torch.is_autocast_enabled('cpu')
     if not watched and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
         return _product(x, weight)
@@ -60,10 +81,11 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return checkpoint(function, x, use_reentrant=False)
 
 
-def unwatched(x: Tensor) -> bool:
-    """Whether only values and gradients matter of what is computed from ``x``: no tracer, compiler, counter or mode."""
+def can_use_fast_path(x: Tensor) -> bool:
+    """Return True if a fast path may replace PyTorch's operators, i.e. nothing traces, compiles or counts them."""
     return (
         not torch.compiler.is_compiling()
+        and _enabled
         and type(x) is Tensor
         and not torch.jit.is_tracing()
         and not is_in_torch_dispatch_mode()
@@ -71,13 +93,13 @@ def unwatched(x: Tensor) -> bool:
     )
 
 
-def unwatched_on_cpu(x: Tensor) -> bool:
-    """The same, and ``x`` is on a CPU."""
-    return unwatched(x) and x.device.type == 'cpu'
+def can_use_cpu_fast_path(x: Tensor) -> bool:
+    """Return True if a fast path may replace PyTorch's operators and ``x`` is on a CPU."""
+    return can_use_fast_path(x) and x.device.type == 'cpu'
 
 
-def hooked(*modules: nn.Module) -> bool:
-    """Whether somebody waits for the calls of one of these modules."""
+def has_hooks(*modules: nn.Module) -> bool:
+    """Return True if any module has forward hooks."""
     return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
@@ -85,14 +107,14 @@ def _is_plain(module: nn.Linear, x: Tensor) -> bool:
     return (
         type(module) is nn.Linear
         and _fits(x, module.weight)
-        and not hooked(module)
+        and not has_hooks(module)
         and not (torch.is_grad_enabled() and (module._backward_hooks or module._backward_pre_hooks))
     )
 
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
     return (
-        unwatched_on_cpu(x)
+        can_use_cpu_fast_path(x)
         and type(weight.data) is Tensor
         and (weight.dtype == x.dtype or torch.is_autocast_enabled('cpu'))
         and bool(torch.backends.mkldnn.enabled)
@@ -101,7 +123,7 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:
-    """What a product of ``x`` is taken in: autocast's choice, where it is on."""
+    """Return the type of a product of ``x``: autocast's, where it is on."""
     if torch.is_autocast_enabled('cpu') and x.dtype != torch.float64:
         return torch.get_autocast_dtype('cpu')
     return x.dtype

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmsparseswin.errors import InputError
+
 
 class Grid(NamedTuple):
     """Size of a token map, in tokens.
@@ -60,7 +62,7 @@ def split_valid_area(x: Tensor, in_channels: int) -> tuple[Tensor, Grid]:
     if channels == in_channels:
         return x, Grid(height, width)
     if channels != in_channels + 1:
-        raise ValueError(
+        raise InputError(
             f'got {channels} input channels, expected in_channels={in_channels} '
             f'(or {in_channels + 1}, the last one marking the valid area)'
         )

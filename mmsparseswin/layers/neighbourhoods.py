@@ -39,7 +39,7 @@ class Neighbourhood(NamedTuple):
     padded: bool = False  # whether `keys` uses the zero token
     pools: tuple[PooledMap | None, ...] = ()  # where a map of `key_maps` is the means of one; () if none is
 
-    def pieces(self, keys: int) -> 'list[Neighbourhood]':
+    def chunks(self, keys: int) -> 'list[Neighbourhood]':
         """The same by some windows at a time, with about ``keys`` keys in all; their slots follow one another."""
         if self.queries is None or self.keys is None:
             return [self]
@@ -108,7 +108,7 @@ def unit_plan(
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # whoever asks first, it serves training too
+@torch.inference_mode(False)  # the cached tensors are reused in training
 def _cached_plan(
     grid: Grid, window: int, tokens: int, preset: str, masks: str, device: torch.device, global_keys: int | None
 ) -> UnitPlan:

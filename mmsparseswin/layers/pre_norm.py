@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmsparseswin.layers.fast_path import hooked, linear, recomputed
+from mmsparseswin.layers.fast_path import has_hooks, linear, recomputed
 
 
 class DropPath(nn.Module):
@@ -78,8 +78,8 @@ class PreNormBlock(nn.Module):
         self.apply(init_swin)
 
     def recomputes(self) -> bool:
-        """Whether norms, gathers and GELUs are taken again in the backward pass instead of being kept."""
-        return self.light and torch.is_grad_enabled() and not hooked(self.attn, self.mlp)
+        """Return True if the backward pass recomputes norms, gathers and GELUs instead of keeping them."""
+        return self.light and torch.is_grad_enabled() and not has_hooks(self.attn, self.mlp)
 
     def transform(self, x: Tensor) -> Tensor:
         """The MLP of the normalised tokens: (..., C) -> (..., C)."""

@@ -10,7 +10,7 @@ from mmsparseswin.layers.grid import Grid
 
 
 @lru_cache(maxsize=1024)
-@torch.inference_mode(False)  # whoever asks first, it serves training too
+@torch.inference_mode(False)  # the cached tensors are reused in training
 def _matrix(source: int, target: int) -> Tensor:
     if source == target:
         return torch.eye(source, device='cpu')

@@ -72,7 +72,7 @@ class SemanticBlock(PreNormBlock):
         x: Tensor,
         grid: Grid,
         context: tuple[Tensor, ...],
-        near: Neighbourhood,
+        neighbourhood: Neighbourhood,
         side: tuple[int, int] | None = None,
     ) -> Tensor:
         """Attend and transform.
@@ -81,7 +81,7 @@ class SemanticBlock(PreNormBlock):
             x: (B, N, C) queries, tokens of ``grid``.
             grid: their grid.
             context: tokens (B, M_i, C) that are the keys, one map after the other; none for self attention.
-            near: which query sees which key.
+            neighbourhood: which query sees which key.
             side: (height, width) of a window of self attention.
 
         Returns:
@@ -90,13 +90,14 @@ class SemanticBlock(PreNormBlock):
         if self.global_side is not None:
             x = x + resize_positions(self.global_tokens, self.global_side, grid)
         q = self.norm1(x)
-        if context and near.padded:
+        if context and neighbourhood.padded:
             context = *context[:-1], F.pad(context[-1], (0, 0, 0, 1))
         keys = [self.norm1(tokens) for tokens in context] or [q]
-        for i, cells in enumerate(near.pools):
+        for i, cells in enumerate(neighbourhood.pools):
             if cells is not None:
                 keys[i] = pooled(keys[i], cells)
-        out = self.layer_scale_1 * self.attn(q, keys[0] if len(keys) == 1 else torch.cat(keys, 1), near, side)[0]
+        joined = keys[0] if len(keys) == 1 else torch.cat(keys, 1)
+        out = self.layer_scale_1 * self.attn(q, joined, neighbourhood, side)[0]
         x = x + self.drop_path(out) if self.shortcut else out
         return x + self.drop_path(self.layer_scale_2 * self.transform(x))
 

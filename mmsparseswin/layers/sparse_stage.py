@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmsparseswin.errors import InputError
 from mmsparseswin.layers.attention import attend
-from mmsparseswin.layers.fast_path import hooked, linear, multiply, unwatched
+from mmsparseswin.layers.fast_path import can_use_fast_path, has_hooks, linear, multiply
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import MLP, init_swin
 from mmsparseswin.layers.resize import resize_map, resize_sums
@@ -153,7 +154,7 @@ class SparseStage(nn.Module):
         token_to_map: module that makes the map; None leaves the tokens.
     """
 
-    raster_code: Tensor | None
+    sincos_pos_embed: Tensor | None
 
     def __init__(
         self,
@@ -181,8 +182,8 @@ class SparseStage(nn.Module):
                 nn.Conv2d(in_dims, in_dims, 3, padding=1, groups=in_dims), nn.Conv2d(in_dims, dims, 1)
             )
         self.lin_t = nn.Linear(grid_size**2, num_tokens)
-        code = raster_code(grid_size**2, dims) if pos_encoding == 'sincos1d' else None
-        self.register_buffer('raster_code', code, persistent=False)
+        code = sincos_pos_embed(grid_size**2, dims) if pos_encoding == 'sincos1d' else None
+        self.register_buffer('sincos_pos_embed', code, persistent=False)
         self.blocks = nn.ModuleList(TokenBlock(dims, num_heads, qkv_bias, drop, attn_drop) for _ in range(depth))
         self.norm = nn.LayerNorm(dims)
         self.token_to_map = token_to_map
@@ -228,14 +229,14 @@ class SparseStage(nn.Module):
         return self.norm(tokens)
 
     def _collects_first(self, x: Tensor, grid: Grid) -> bool:
-        """Whether the order of convolution and linear layer may be changed, and is cheaper changed."""
+        """Return True if the linear layer may run before the convolution, and is cheaper so."""
         cells, tokens, dims = grid.height * grid.width, self.lin_t.out_features, self.norm.normalized_shape[0]
         return (
             self.token_resize == 'weight'
             and type(self.convert) is nn.Conv2d
             and tokens * (cells + dims) < cells * dims
-            and not hooked(self.convert, self.lin_t)
-            and unwatched(x)
+            and not has_hooks(self.convert, self.lin_t)
+            and can_use_fast_path(x)
         )
 
     def _collect_and_convert(self, x: Tensor, grid: Grid) -> Tensor:
@@ -263,17 +264,17 @@ class SparseStage(nn.Module):
         )  # (9, T, height, width)
         sums = multiply(moved.flatten(2).flatten(0, 1), x.transpose(1, 2).reshape(batch * dims, -1))
         sums = sums.view(9, -1, batch, dims).permute(2, 1, 3, 0).flatten(2)  # (B, T, C * 9), the kernel's own order
-        bias = self._token_bias()[:, None] if self.raster_code is None else self._token_bias().t()
+        bias = self._token_bias()[:, None] if self.sincos_pos_embed is None else self._token_bias().t()
         if self.convert.bias is not None:
             bias = bias + rows.sum(1, keepdim=True) * self.convert.bias
         return multiply(sums, self.convert.weight.flatten(1)) + bias
 
     def _token_bias(self) -> Tensor:
-        """What the linear layer adds besides the features: (T,), or (E, T) with positions encoded."""
-        if self.raster_code is None:
+        """Return what the linear layer adds to the features: (T,), or (E, T) with positions encoded."""
+        if self.sincos_pos_embed is None:
             return self.lin_t.bias
         # The code enters linearly, so it is one constant per token and channel, whatever the size.
-        return self.lin_t.bias + F.linear(self.raster_code.t(), self.lin_t.weight)
+        return self.lin_t.bias + F.linear(self.sincos_pos_embed.t(), self.lin_t.weight)
 
     def _collect(self, features: Tensor) -> Tensor:
         """Features (B, E, h, w) -> (B, E, tokens): the linear layer over positions, at any size."""
@@ -313,7 +314,7 @@ class SparseStage(nn.Module):
         return resize_map(full, size).flatten(2).transpose(1, 2)
 
 
-def raster_code(length: int, dims: int) -> Tensor:
+def sincos_pos_embed(length: int, dims: int) -> Tensor:
     """The published 1-D code (length, dims): p / 10000 ** (2 * (c // 2) / dims), sine on even c, cosine on odd c."""
     position = torch.arange(length, dtype=torch.float64)[:, None]
     channel = torch.arange(dims)
@@ -324,7 +325,7 @@ def raster_code(length: int, dims: int) -> Tensor:
 def _stack_tokens(tokens: list[Tensor]) -> Tensor:
     """Join (1, T_i, E) of several images; T_i may differ only where tokens are made per tile."""
     if len({t.shape[1] for t in tokens}) > 1:
-        raise ValueError(
+        raise InputError(
             "token_resize='tile' makes a different number of tokens for images of different sizes, which out_type= "
             "'raw' and 'avg_featmap' cannot stack: use token_resize='weight', or images of one size"
         )

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmsparseswin.layers.attention import WindowAttention
-from mmsparseswin.layers.chunked import piece_size, swin_block
+from mmsparseswin.layers.chunked import chunk_size, forward_in_chunks
 from mmsparseswin.layers.fast_path import recomputed
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import PreNormBlock
@@ -51,9 +51,9 @@ class SwinBlock(PreNormBlock):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, N, C) tokens of ``grid`` -> the same shape."""
-        tokens = piece_size(self, x)
+        tokens = chunk_size(self, x)
         if tokens:
-            return swin_block(self, x, grid, tokens)
+            return forward_in_chunks(self, x, grid, self.shift, self.shift_single, tokens)
         plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
         if self.recomputes():
             qkv = recomputed(lambda x: self.attn.project(self.norm1(x), plan), x)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmsparseswin.layers.fast_path import unwatched
+from mmsparseswin.layers.fast_path import can_use_fast_path
 from mmsparseswin.layers.grid import Grid
 
 # What the published models add between tokens of different regions; exp(-100) is 0 in every float type.
@@ -37,13 +37,13 @@ class WindowPlan(NamedTuple):
         """Tokens (B, N, C) in grid order -> (B, windows * area, C), or (1, all windows * area, C) if flat."""
         if self.flat:
             x = x.reshape(1, -1, x.shape[-1])
-        elif unwatched(x) and x.requires_grad:
+        elif can_use_fast_path(x) and x.requires_grad:
             return _Move.apply(x, self.gather, self.padded, self.inverse, False)
         return _move(x, self.gather, self.padded)
 
     def to_grid(self, x: Tensor) -> Tensor:
         """The way back: (B, windows * area, C) -> (B, N, C), or (1, windows * area, C) -> (1, B * N, C) if flat."""
-        if not self.flat and unwatched(x) and x.requires_grad:
+        if not self.flat and can_use_fast_path(x) and x.requires_grad:
             return _Move.apply(x, self.inverse, False, self.gather, self.padded)
         return _move(x, self.inverse, False)
 
@@ -81,7 +81,7 @@ def window_plan(
 
 # 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
 @lru_cache(maxsize=256)
-@torch.inference_mode(False)  # whoever asks first, it serves training too
+@torch.inference_mode(False)  # the cached tensors are reused in training
 def _cached_plan(
     grid: Grid, window: tuple[int, int], shift: bool, device: torch.device, shift_single: bool
 ) -> WindowPlan:

@@ -1,4 +1,4 @@
-"""mmcv's compiled operators in PyTorch and torchvision, so that detectors run on an mmcv without compiled code.
+"""Provide mmcv's compiled operators by PyTorch and torchvision, for an mmcv without compiled code.
 
 `_ext.py` of this folder is installed as `mmcv/_ext.py` and looks operators up here. Names and arguments are those of
 mmcv's C++ extension: most operators write their result into a tensor that the caller made, and backward operators add

@@ -1,4 +1,4 @@
-"""mmcv's operators without compiled code, by mmsparseswin.mmcv_ops. Uninstalling mmsparseswin removes this file.
+"""Provide mmcv's operators by mmsparseswin.mmcv_ops. Uninstalling mmsparseswin removes this file.
 
 Installed as mmcv/_ext.py. Python finds a compiled `_ext` (a shared library) in the same folder first.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """Return a function that looks the operator up when it is called first.
+    """Return a function that looks up the operator on its first call.
 
     Not before: mmcv.ops asks for all names while it is being imported, when mmsparseswin, which imports mmcv, may not
     be complete either.

@@ -1,4 +1,4 @@
-"""CARAFE: upsampling by a predicted kernel per output pixel.
+"""Compute CARAFE: upsampling by a predicted kernel per output pixel.
 
 Features (B, C, H, W), masks (B, groups * k * k, s * H, s * W), output (B, C, s * H, s * W) for a kernel of k and a
 factor of s. The C++ operators keep copies in another layout for speed; here only `rfeatures` is used, as the copy of

@@ -1,4 +1,4 @@
-"""Attention at sampled points of several feature levels (Deformable DETR), by mmcv's own PyTorch form."""
+"""Compute attention at sampled points of several feature levels (Deformable DETR), by mmcv's PyTorch form."""
 
 import torch
 from torch import Tensor

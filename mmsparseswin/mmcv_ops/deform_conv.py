@@ -1,4 +1,4 @@
-"""Deformable convolution, version 1 and version 2 (with a mask), by torchvision.
+"""Compute deformable convolution, version 1 and version 2 (with a mask), by torchvision.
 
 Tensors: input (B, C, H, W), weight (out, C / groups, kH, kW), offset (B, 2 * offset groups * kH * kW, H', W') of
 (y, x) pairs, mask (B, offset groups * kH * kW, H', W'). Work buffers of the C++ operators (`columns`, `ones`) and
@@ -93,7 +93,7 @@ def deform_conv_backward_parameters(
 ) -> None:
     """Add `scale` times the gradient of the weight to `gradWeight`."""
     geometry = _Geometry((dH, dW), (padH, padW), (dilationH, dilationW))
-    # The gradient of the weight does not depend on the weight, which mmcv does not hand over.
+    # The gradient does not depend on the weight, which mmcv does not pass.
     weight = torch.zeros_like(gradWeight)
     gradWeight += scale * _backward(gradOutput, input, weight, offset, None, geometry, group, deformable_group)[1]
 
@@ -166,10 +166,10 @@ def modulated_deform_conv_backward(
 
 
 def _in_size(x: Tensor, size: torch.Size) -> Tensor:
-    """Return the first numbers of each of x (B, channels, any, any) as (B, channels, *size), a view where possible.
+    """Return the first values per channel of x (B, channels, any, any) as (B, channels, *size), a view if possible.
 
     mmcv's operators do not look at the size of offsets and masks; they read the memory as if it were that of the
-    output. mmdet's DyHead depends on it: it hands over offsets of a finer level.
+    output. mmdet's DyHead depends on it: it passes offsets of a finer level.
     """
     if x.shape[-2:] == size:
         return x
@@ -191,7 +191,7 @@ def _backward(
 
     By the operator behind the autograd of torchvision.ops.deform_conv2d; through autograd the forward would run again.
     """
-    mask_or_none = offset.new_zeros(len(offset), 1) if mask is None else mask  # as torchvision says `no mask`
+    mask_or_none = offset.new_zeros(len(offset), 1) if mask is None else mask  # stands for `no mask` in torchvision
     bias = weight.new_zeros(len(weight))
     tensors = widen(grad.contiguous(), features, weight, offset, mask_or_none, bias)
     numbers = [number for pair in geometry for number in pair]

@@ -1,4 +1,4 @@
-"""Focal losses of logits (n, classes) and targets (n,), and their derivatives.
+"""Compute focal losses of logits (n, classes) and targets (n,), and their derivatives.
 
 A target outside 0 ... classes - 1 is background. `weight` (classes,) scales rows by their target's class; it is empty
 if not used, and background then keeps the weight 1.
@@ -54,14 +54,14 @@ def softmax_focal_loss_backward(
 
 
 def _probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which logits belong to the target's class, the probabilities, and one minus these: (n, classes)."""
+    """Return the mask of the targets' logits, the probabilities, and one minus these: (n, classes)."""
     (logits,) = widen(logits)
     p = logits.sigmoid()
     return _one_hot(target, logits.shape[1]), p, 1 - p
 
 
 def _target_probability(probabilities: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the probability of each row's target and which rows have one: (n,)."""
+    """Return the probability of each row's target and the mask of rows with a target: (n,)."""
     (probabilities,) = widen(probabilities)
     known = (target >= 0) & (target < probabilities.shape[1])
     return probabilities.gather(1, target.where(known, 0)[:, None]).squeeze(1), known

@@ -1,4 +1,4 @@
-"""What mmcv says about its compiler where nothing is compiled."""
+"""Report the compiler of mmcv where nothing is compiled."""
 
 
 def get_compiler_version() -> str:

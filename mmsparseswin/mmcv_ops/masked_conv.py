@@ -1,4 +1,4 @@
-"""Convolution at chosen pixels only: patches around them, and results put back in place."""
+"""Convolve at chosen pixels only: collect patches around them and write the results back."""
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ def masked_im2col_forward(
     pad_w: int,
 ) -> None:
     """Write the patches of an image (1, C, H, W) at n output pixels into `col` (C * kernel_h * kernel_w, n)."""
-    # Output pixels reach as far as H and W, so the last patches may need a whole kernel behind the image.
+    # Output pixels may be as large as H and W, so the last patches may need padding of a whole kernel.
     padded = F.pad(im[0], (pad_w, kernel_w, pad_h, kernel_h))
     rows = mask_h_idx + torch.arange(kernel_h, device=im.device)[:, None]  # (kernel_h, n)
     columns = mask_w_idx + torch.arange(kernel_w, device=im.device)[:, None]

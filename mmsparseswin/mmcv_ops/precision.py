@@ -1,4 +1,4 @@
-"""The type in which the operators compute."""
+"""Choose the type in which the operators compute."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""RoIAlign: features at points of a grid in each box, their mean or their maximum per cell."""
+"""Compute RoIAlign: features at points of a grid in each box, their mean or their maximum per cell."""
 
 import torch
 import torchvision
@@ -56,7 +56,7 @@ def roi_align_backward(
     grad, boxes = widen(grad_output, rois)
     if pool_mode != _MAXIMUM:
         size = (aligned_height, aligned_width)
-        # The operator behind the autograd of torchvision.ops.roi_align; through autograd the forward would run again.
+        # Call the backward operator of torchvision.ops.roi_align; autograd would run the forward again.
         backward = torch.ops.torchvision._roi_align_backward
         grad_input += backward(grad, boxes, spatial_scale, *size, *grad_input.shape, sampling_ratio, aligned)
         return

@@ -1,4 +1,4 @@
-"""RoIPool: the maximum of the features in each cell of a box.
+"""Compute RoIPool: the maximum of the features in each cell of a box.
 
 mmcv takes a box as far as x2 + 1 without rounding; torchvision's operator of the same name rounds boxes to pixels
 first, so it does not serve here.

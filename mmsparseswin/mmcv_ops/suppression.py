@@ -1,4 +1,4 @@
-"""Overlaps of boxes and suppression of overlapping ones. Boxes are (x1, y1, x2, y2)."""
+"""Compute overlaps of boxes (x1, y1, x2, y2) and suppress overlapping ones."""
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ def _numpy(x: Tensor) -> np.ndarray:
 
 
 def _first_maximum(scores: np.ndarray) -> int:
-    """Return where the first of the largest scores stands, as a loop of `>` finds it: NaN is never larger."""
+    """Return the index of the first largest score as a loop of `>` finds it: NaN is never larger."""
     if np.isnan(scores[0]):
         return 0
     return int(np.nanargmax(scores))

@@ -1,1 +1,1 @@
-"""The embedded data set: drawn shapes in COCO layout."""
+"""Draw the embedded data set: shapes in COCO layout."""

@@ -1,4 +1,4 @@
-"""A contact sheet of a set in COCO layout: pictures with their masks, boxes and class names drawn in."""
+"""Draw a contact sheet of a COCO set: pictures with their masks, boxes and class names."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def contact_sheet(root: str | Path, split: str = 'val', columns: int = 6, rows: 
 
 
 def _annotated(picture: Image.Image, objects: list[dict]) -> Image.Image:
-    """The picture with each object tinted in the colour of its class, framed and named."""
+    """Return the picture with each object tinted in the colour of its class, framed and named."""
     pixels = np.array(picture)
     for item in objects:
         mask = mask_utils.decode(item['segmentation']).astype(bool)

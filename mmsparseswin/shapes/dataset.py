@@ -1,4 +1,4 @@
-"""The embedded data set: a synthetic instance-segmentation set in COCO layout, drawn wherever it is needed.
+"""Draw the embedded data set: a synthetic instance-segmentation set in COCO layout.
 
     root/shapes.json                            what was drawn; written last, so a set that has it whole is whole
     root/{train,val}/000001.jpg ...             the pictures, numbered like their image ids
@@ -29,7 +29,7 @@ MANIFEST = 'shapes.json'
 
 
 def draw_dataset(root: str | Path, images: tuple[int, int] = (800, 200), size: int = 160, seed: int = 0) -> bool:
-    """Draw the set, unless `root` holds it already.
+    """Draw the set unless `root` already holds it.
 
     A picture depends on `size`, `seed`, its split and its number only, so a larger set starts with the smaller one.
 
@@ -56,7 +56,7 @@ def draw_dataset(root: str | Path, images: tuple[int, int] = (800, 200), size: i
                 f'{root} is not empty and holds no {MANIFEST}: other files are there; choose a new folder.'
             )
         root.mkdir(parents=True, exist_ok=True)
-        # Marks the folder as ours to redraw, should this run be interrupted.
+        # Marks the folder as drawn by us, so that it can be redrawn after an interruption.
         manifest.write_text(json.dumps({'settings': None}))
         for split, count in zip(SPLITS, images, strict=True):
             _draw_split(root, split, count, size, seed)
@@ -69,12 +69,12 @@ def draw_dataset(root: str | Path, images: tuple[int, int] = (800, 200), size: i
 
 
 def read_annotations(root: str | Path, split: str) -> dict[str, Any]:
-    """The COCO annotations of one split of a drawn set."""
+    """Read the COCO annotations of one split of a drawn set."""
     return json.loads(_annotation_file(Path(root), split).read_text())
 
 
 def _settings(images: tuple[int, int], size: int, seed: int) -> dict[str, Any]:
-    """Check the settings and return all that the files depend on, the drawing code included."""
+    """Check the settings and return everything the files depend on, including the drawing code."""
     if len(images) != len(SPLITS) or min(images) < 1:
         raise InputError(f'images {tuple(images)} must be two counts of at least 1, train and val, e.g. 800 200.')
     if size < MIN_SIZE:
@@ -87,7 +87,7 @@ def _settings(images: tuple[int, int], size: int, seed: int) -> dict[str, Any]:
 
 
 def _is_drawn(root: Path, settings: dict[str, Any]) -> bool:
-    """Whether `root` holds the whole set with these settings."""
+    """Return True if `root` holds the whole set with these settings."""
     try:
         manifest = json.loads((root / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -109,7 +109,7 @@ def _annotation_file(root: Path, split: str) -> Path:
 def _draw_split(root: Path, split: str, count: int, size: int, seed: int) -> None:
     """Draw the pictures of one split, then their annotation file."""
     folder = root / split
-    shutil.rmtree(folder, ignore_errors=True)  # a larger set may have been here
+    shutil.rmtree(folder, ignore_errors=True)  # removes pictures of an earlier, larger set
     folder.mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -134,7 +134,7 @@ def _draw_split(root: Path, split: str, count: int, size: int, seed: int) -> Non
 
 
 def _coco_fields(item: Annotation) -> dict[str, Any]:
-    """The COCO fields of one object. The mask is a compressed RLE, which keeps holes and is exact to the pixel."""
+    """Return the COCO fields of one object; the mask is a compressed RLE, which keeps holes and is exact."""
     rle = mask_utils.encode(np.asfortranarray(item.mask, np.uint8))
     return {
         'category_id': item.category + 1,

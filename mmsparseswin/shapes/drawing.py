@@ -15,15 +15,15 @@ from mmsparseswin.shapes.textures import TEXTURES, background, colour_apart, pho
 
 EMPTY_SHARE = 0.05  # pictures without any object
 CROWD_SHARE = 0.06  # pictures with a dense cluster of one class, annotated as one crowd
-TYPICAL_SHARE = 0.65  # objects in the colour and texture of their class
-MIN_VISIBLE = 0.25  # of a shape's own area; below it the shape is left out of the picture, not only of the annotations
+TYPICAL_SHARE = 0.65  # share of objects in the colour and texture of their class
+MIN_VISIBLE = 0.25  # of a shape's area; a shape with less is left out of the picture and the annotations
 MIN_PIXELS = 16
 SUPERSAMPLING = 4
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object, or one crowd region, of a picture."""
+    """An object or a crowd region of a picture."""
 
     category: int
     """Index into `CLASSES`."""
@@ -34,7 +34,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class _Stamp:
-    """Coverage of one shape: alpha (h, w) in 0..1 at `window` of the picture, and its area without clipping."""
+    """Coverage of one shape: alpha (h, w) in 0..1 in the `window` of the picture, and its unclipped area."""
 
     window: tuple[slice, slice]
     alpha: np.ndarray
@@ -62,7 +62,7 @@ def draw_picture(rng: np.random.Generator, long_side: int) -> tuple[np.ndarray, 
 
 
 def _place(rng: np.random.Generator, height: int, width: int) -> list[tuple[Annotation, list[_Stamp]]]:
-    """Choose shapes from front to back and keep those of which enough can be seen."""
+    """Choose shapes from front to back and keep those with enough visible area."""
     count = 1 + min(rng.poisson(3.2), 8)
     crowd_at = rng.integers(count) if rng.random() < CROWD_SHARE else -1
     placed: list[tuple[Annotation, list[_Stamp]]] = []
@@ -81,7 +81,7 @@ def _place(rng: np.random.Generator, height: int, width: int) -> list[tuple[Anno
 
 
 def _single(rng: np.random.Generator, category: int, height: int, width: int) -> list[_Stamp]:
-    """One shape anywhere in the picture: median side 0.28 of the long side, 0.07 at least, about a half at most."""
+    """Place one shape in the picture: median side 0.28 of the long side, 0.07 at least, about a half at most."""
     side = max(height, width) * np.clip(0.28 * np.exp(rng.normal(0, 0.42)), 0.07, 0.55)
     centre = rng.uniform(0.05, 0.95, 2) * (height, width)
     stretch, angle = np.exp(rng.uniform(-0.18, 0.18)), rng.uniform(0, 2 * np.pi)
@@ -89,7 +89,7 @@ def _single(rng: np.random.Generator, category: int, height: int, width: int) ->
 
 
 def _crowd(rng: np.random.Generator, category: int, height: int, width: int) -> list[_Stamp]:
-    """A patch of small shapes of one class, side by side on a jittered lattice."""
+    """Draw a patch of small shapes of one class, side by side on a jittered lattice."""
     side = max(height, width) * rng.uniform(0.06, 0.1)
     rows, columns = rng.integers(3, 6, 2)
     corner = rng.uniform(0, 1, 2) * (height - rows * side, width - columns * side)
@@ -111,7 +111,7 @@ def _stamp(
     height: int,
     width: int,
 ) -> _Stamp:
-    """Coverage of a shape around `centre` (y, x), turned by `angle` and cut off at the picture's border."""
+    """Compute the coverage of a shape around `centre` (y, x), rotated by `angle` and clipped to the picture."""
     reach = int(np.ceil(radius * 1.45)) + 1  # the farthest corner, 1.15 radii out, stretched by 1.2
     top, left = (int(np.floor(c)) - reach for c in centre)
     cells = 2 * reach + 1
@@ -128,7 +128,7 @@ def _stamp(
 
 
 def _paint(rng: np.random.Generator, canvas: np.ndarray, stamp: _Stamp, category: int) -> None:
-    """Fill a shape in place: typical of its class, or in any colour that stands out, at times only a little."""
+    """Fill a shape in place: typical of its class, or in any colour with enough contrast, or little."""
     region = canvas[stamp.window]
     if rng.random() < TYPICAL_SHARE:
         kind = TEXTURES[category]
@@ -141,7 +141,7 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, stamp: _Stamp, category
     region += stamp.alpha[..., None] * (colour + pattern[..., None] * shift - region)
 
 
-# Silhouettes: is the point (u, v) inside? Each has a radius of about one; `form` in 0..1 varies its proportions.
+# Silhouettes: each returns True for points (u, v) inside. Radius about one; `form` in 0..1 varies its proportions.
 
 
 def _disk(u: np.ndarray, v: np.ndarray, form: float) -> np.ndarray:

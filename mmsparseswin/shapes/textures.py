@@ -1,4 +1,4 @@
-"""What fills a drawn picture: textures, a background with clutter, and light.
+"""Draw textures, backgrounds with clutter, and light of a picture.
 
 Colours are float32 arrays of (H, W, 3) around 0..1. Every function takes the random generator it draws from, so a
 picture is a function of its seed. Lengths are fractions of `unit`, the long side of the picture in pixels.
@@ -11,17 +11,17 @@ TEXTURES = ('flat', 'stripes', 'checker', 'gradient', 'noise', 'dots')
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> np.ndarray:
-    """Random values on a lattice of `cell` pixels, smoothly interpolated: (height, width), within -1..1."""
+    """Return smoothly interpolated random values on a lattice of `cell` pixels: (height, width), within -1..1."""
     top, down = _knots(height, cell)
     left, right = _knots(width, cell)
     lattice = rng.uniform(-1, 1, (top[-1] + 2, left[-1] + 2)).astype(np.float32)
-    # Element by element, no matrix product: BLAS rounds by its number of threads, and the files must not differ.
+    # No matrix product: the rounding of BLAS depends on its threads, and the files must be equal everywhere.
     rows = lattice[top] + down[:, None] * (lattice[top + 1] - lattice[top])
     return rows[:, left] + right * (rows[:, left + 1] - rows[:, left])
 
 
 def _knots(length: int, cell: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `length` pixels the knot before it, and the smoothstep weight of the next one."""
+    """Return the knot before each of `length` pixels, and the smoothstep weight of the next knot."""
     position = (np.arange(length) + 0.5) / cell
     before = position.astype(int)
     step = (position - before).astype(np.float32)
@@ -29,14 +29,14 @@ def _knots(length: int, cell: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A linear ramp in a random direction, (height, width), at most -1..1."""
+    """Return a linear ramp in a random direction, (height, width), at most -1..1."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
     return (x * np.cos(angle) + y * np.sin(angle)) / np.sqrt(2)
 
 
 def texture(rng: np.random.Generator, height: int, width: int, unit: int, kind: str) -> np.ndarray:
-    """A pattern, `kind` one of `TEXTURES`: (height, width), within -1..1."""
+    """Return a pattern, `kind` one of `TEXTURES`: (height, width), within -1..1."""
     if kind == 'flat':
         return np.zeros((height, width), np.float32)
     if kind == 'gradient':
@@ -54,13 +54,13 @@ def texture(rng: np.random.Generator, height: int, width: int, unit: int, kind: 
 
 
 def colour_apart(rng: np.random.Generator, ground: np.ndarray, distance: float) -> np.ndarray:
-    """The RGB colour among a few random ones whose distance from the colour `ground` is nearest to `distance`."""
+    """Return the colour among random ones whose RGB distance from the colour `ground` is nearest to `distance`."""
     candidates = rng.uniform(0, 1, (16, 3)).astype(np.float32)
     return candidates[np.abs(np.linalg.norm(candidates - ground, axis=1) - distance).argmin()]
 
 
 def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A textured ground, (height, width, 3): two patterns, noise at three scales, then clutter that is no object."""
+    """Draw a textured ground, (height, width, 3): two patterns, noise at three scales, and clutter without objects."""
     unit = max(height, width)
     ground = np.broadcast_to(rng.uniform(0.15, 0.85, 3).astype(np.float32), (height, width, 3)).copy()
     for _ in range(2):
@@ -75,12 +75,12 @@ def background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _shift(rng: np.random.Generator, scale: float) -> np.ndarray:
-    """How far a pattern moves each colour channel: mostly brightness, a little hue."""
+    """Return the amplitude of a pattern in each colour channel: mostly brightness, a little hue."""
     return (rng.normal(0, scale) + rng.normal(0, scale / 3, 3)).astype(np.float32)
 
 
 def _line(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Coverage (height, width) of a thin straight line segment."""
+    """Return the coverage (height, width) of a thin straight line segment."""
     unit = max(height, width)
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     angle, length = rng.uniform(0, np.pi), unit * rng.uniform(0.2, 0.9)
@@ -92,7 +92,7 @@ def _line(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def _blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Coverage (height, width) of an irregular blob: a circle whose radius wobbles by far too much for a disk."""
+    """Return the coverage (height, width) of an irregular blob: a circle whose radius varies far more than a disk's."""
     unit = max(height, width)
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     dx, dy = x - rng.uniform(0, width), y - rng.uniform(0, height)
@@ -102,7 +102,7 @@ def _blob(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def photograph(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
-    """Light and camera: gain, a light gradient, at times a soft shadow, slight blur and noise; (H, W, 3) uint8."""
+    """Apply gain, a light gradient, sometimes a soft shadow, slight blur and noise; return (H, W, 3) uint8."""
     height, width = scene.shape[:2]
     light = np.exp(rng.normal(0, 0.15)) * (1 + rng.uniform(0, 0.3) * ramp(rng, height, width))
     if rng.random() < 0.3:

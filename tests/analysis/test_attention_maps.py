@@ -1,4 +1,4 @@
-"""Recorded attention: the same pass, and the right place on the image."""
+"""Test that recording attention leaves the outputs unchanged and maps to the right place on the image."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ every_backbone = pytest.mark.parametrize('build', BUILDERS.values(), ids=BUILDER
 
 
 def recorded_block(height, width, window, shift, batch=2):
-    """A record of one block at a grid, and the attention between all its tokens computed without windows."""
+    """Return a record of one block at a grid, and the attention of all its tokens computed without windows."""
     torch.manual_seed(0)
     model = Swin(
         dict(embed_dims=8, depths=(2,), num_heads=(2,)), img_size=96, patch_size=4, window_size=window
@@ -56,9 +56,9 @@ def recorded_block(height, width, window, shift, batch=2):
 
 
 def attention_between_all(attn, x, height, width, window, shift):
-    """(B, heads, N, N): a softmax over all tokens of the same window, windows being cells of the unrolled image."""
+    """Return (B, heads, N, N): a softmax over all tokens of the same window, with windows as cells of the image."""
     y, z = torch.arange(height * width) // width, torch.arange(height * width) % width
-    # Windows start at the shift: what is cut off before it is a window of its own.
+    # Windows start at the shift; the tokens before it form a window of their own.
     cells = [
         torch.div(p - (window // 2 if shift and side > window else 0), window, rounding_mode='floor')
         for p, side in ((y, height), (z, width))
@@ -161,7 +161,7 @@ def test_every_block_is_recorded_and_the_output_stays(build, size):
 
 
 def values_of(attn, args):
-    """(B, tokens that are seen, C)."""
+    """Return the key tokens (B, N, C)."""
     x, context = args[:2]
     if isinstance(attn, CrossAttention):
         return attn.kv(context)[..., x.shape[-1] :]
@@ -269,7 +269,7 @@ def test_one_padded_image_has_the_attention_it_has_alone(build):
         (_, alone), (_, padded) = return_attention(model, image), return_attention(model, batch)
     for a, b in zip(alone, padded, strict=True):
         assert a._replace(weights=None) == b._replace(weights=None)
-        # Slots of padding among semantic tokens hold no attention of anyone.
+        # Padding slots among semantic tokens receive no attention.
         a, b = (stitch(r) if r.kind == 'semantic' else r.weights for r in (a, b))
         torch.testing.assert_close(a, b)
 

@@ -1,4 +1,4 @@
-"""Counts against closed forms written here, numbers other people published, and mmengine's jit-traced counter."""
+"""Compare counts with closed forms, with published numbers and with mmengine's jit-traced counter."""
 
 import json
 import runpy
@@ -55,7 +55,7 @@ def count(model, *size, device='meta'):
 
 
 def swin_macs(dims, depths, windows, size, patch=4, ratio=4):
-    """Stages 0, 1, ... of a Swin with its patch embedding; padded windows at their full size."""
+    """Count stages 0, 1, ... of a Swin with its patch embedding; padded windows at their full size."""
     rows, cols = -(-size[0] // patch), -(-size[1] // patch)
     total = 3 * patch * patch * dims * rows * cols
     for stage, (depth, window) in enumerate(zip(depths, windows, strict=True)):
@@ -228,7 +228,7 @@ def test_mmengines_traced_counter_agrees():
 
 @pytest.fixture
 def get_flops(monkeypatch, capsys):
-    """Runs the tool in this process."""
+    """Run the tool in this process."""
     main = runpy.run_path(str(TOOL))['main']
     monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())  # the tool sets a scope for its whole process
 

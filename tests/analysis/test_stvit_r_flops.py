@@ -1,4 +1,4 @@
-"""STViT-R's published MACs from closed forms, and what ours leaves out of them, term by term (docs/flops.md)."""
+"""Compare STViT-R's published MACs with closed forms, and the terms that ours avoids (docs/flops.md)."""
 
 import pytest
 import torch
@@ -16,13 +16,13 @@ def counted(model, height, width):
 
 
 def swin_block(c, rows, cols):
-    """Projections and attention of padded windows, MLP of the tokens."""
+    """Count projections and attention of padded windows, MLP of the tokens."""
     slots = -(-rows // W) * W * -(-cols // W) * W
     return 4 * c**2 * slots + 2 * c * W**2 * slots + 8 * c**2 * rows * cols
 
 
 def cross_block(c, queries, keys, pairs, tokens):
-    """q and proj of ``queries``, k and v of ``keys``, scores and sums of ``pairs``, MLP of ``tokens``."""
+    """Count q and proj of ``queries``, k and v of ``keys``, scores and sums of ``pairs``, MLP of ``tokens``."""
     return 2 * c**2 * queries + 2 * c**2 * keys + 2 * c * pairs + 8 * c**2 * tokens
 
 
@@ -31,12 +31,12 @@ def stem(c, height, width):
 
 
 def merging_to(stage, c, rows, cols):
-    """Patch merging to ``rows`` x ``cols`` tokens of stage 1, 2 or 3; ``c`` channels in stage 0."""
+    """Count patch merging to ``rows`` x ``cols`` tokens of stage 1, 2 or 3; ``c`` channels in stage 0."""
     return 2 * (c * 2**stage) ** 2 * rows * cols
 
 
 def outside_stage_3(c, height, width):
-    """Stem, stages 1, 2 and 4 with two blocks each, and the patch merging of all."""
+    """Count the stem, stages 1, 2 and 4 with two blocks each, and the patch merging of all."""
     total, rows, cols = stem(c, height, width), height // 4, width // 4
     for stage in range(4):
         if stage:

@@ -1,4 +1,4 @@
-"""Profiles: every operator's time under one kind, and products at their shapes."""
+"""Test that a profile counts every operator under one kind, and products by shape."""
 
 import pytest
 import torch

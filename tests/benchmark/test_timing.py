@@ -1,4 +1,4 @@
-"""Arithmetic, order and memory of the measuring code; nothing here depends on how fast the machine is."""
+"""Test arithmetic, order and memory of the timing code, independent of the speed of the machine."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from torch import nn
 
 import mmsparseswin
 from mmsparseswin.benchmark import baselines, comparison, report, timing
-from mmsparseswin.benchmark.cases import Contestant, Size, best_peer, build, letter, parse_contestants
+from mmsparseswin.benchmark.cases import Case, Size, best_baseline, build, parse_cases, variant
 from mmsparseswin.benchmark.comparison import Entry, Settings
 from mmsparseswin.errors import InputError
 
@@ -123,13 +123,13 @@ def test_autocast_computes_in_its_type():
 
 
 def entry(name, times=(), size='1x32x32', macs=10):
-    contestant = parse_contestants(name, ['fp32'])[0]
+    case = parse_cases(name, ['fp32'])[0]
     model = nn.Linear(1, 1)
-    which = name[-1] if contestant.is_peer else 't'
-    return Entry(contestant, Size.parse(size), model, model, lambda: None, which, macs, list(times))
+    which = name[-1] if case.is_baseline else 't'
+    return Entry(case, Size.parse(size), model, model, lambda: None, which, macs, list(times))
 
 
-def test_a_race_that_is_interrupted_keeps_its_complete_rounds(monkeypatch):
+def test_an_interrupted_comparison_keeps_its_complete_rounds(monkeypatch):
     calls = []
 
     def timer(step):
@@ -144,26 +144,27 @@ def test_a_race_that_is_interrupted_keeps_its_complete_rounds(monkeypatch):
     monkeypatch.setattr(timing, 'time_cpu', timer)
     rates = {}
     with pytest.raises(KeyboardInterrupt):
-        comparison.race(entries, Settings(min_rounds=9), rates)
+        comparison.time_interleaved(entries, Settings(min_rounds=9), rates)
     assert [e.times for e in entries] == [[0.5, 0.5]] * 2
     assert set(map(len, rates.values())) == {2}
     assert all(rate == [2 * 2048**3 / 0.5 / 1e9] * 2 for rate in rates.values())
 
 
-def test_a_record_has_rate_floor_and_ratios():
-    ours, peer, slow = entry('swin-tiny', [2.0, 4.0]), entry('timm:swin-t', [3.0, 6.0]), entry('mmdet:swin-t', [9, 9])
-    for e in (ours, peer, slow):
+def test_a_record_has_rate_share_of_peak_and_ratios():
+    ours, slow = entry('swin-tiny', [2.0, 4.0]), entry('mmdet:swin-t', [9, 9])
+    baseline = entry('timm:swin-t', [3.0, 6.0])
+    for e in (ours, baseline, slow):
         e.macs = 3 * 10**9
     rates = {'float32 mm 2048': [4.0, 4.0], 'float32 onednn 2048': [8.0, 8.0], 'bfloat16 mm 2048': [99.0, 99.0]}
-    settings, peaks = Settings(peers=['mmdet:swin-t']), {str(ours): dict(peak_memory=7, peak_allocated=5)}
-    found = {r['name']: r for r in comparison.records([ours, peer, slow], settings, rates, peaks)}
+    settings, peaks = Settings(baselines=['mmdet:swin-t']), {str(ours): dict(peak_memory=7, peak_allocated=5)}
+    found = {r['name']: r for r in comparison.records([ours, baseline, slow], settings, rates, peaks)}
     record = found['swin-tiny@fp32']
     assert record['gflops'] == 6 / 3
     assert record['matrix_gflops'] == 8
-    assert record['floor_share'] == pytest.approx(0.25)
+    assert record['share_of_peak'] == pytest.approx(0.25)
     assert [record['peak_memory'], record['peak_allocated']] == [7, 5]
     assert [found['timm:swin-t@fp32'][key] for key in ('peak_memory', 'peak_allocated')] == [None, None]
-    assert record['best_peer'] == 'timm:swin-t@fp32'
+    assert record['best_baseline'] == 'timm:swin-t@fp32'
     assert {name: s['median'] for name, s in record['speedups'].items()} == {
         'timm:swin-t@fp32': 1.5,
         'mmdet:swin-t@fp32': 3.0,
@@ -173,19 +174,19 @@ def test_a_record_has_rate_floor_and_ratios():
     assert comparison.records([ours], settings, rates, {})[0]['gflops'] == 6
 
 
-def test_the_best_peer_is_the_fastest_that_does_the_same():
+def test_the_best_baseline_is_the_fastest_that_does_the_same():
     names = 'swin-tiny@bf16 mmdet:swin-t@fp32 mmdet:swin-t@autocast-bf16 timm:swin-t@bf16@compiled timm:swin-s@bf16'
-    contestants = [parse_contestants(name, [])[0] for name in names.split()]
-    medians = dict(zip(contestants, [5.0, 1.0, 4.0, 2.0, 3.0], strict=True))
-    letters = dict(zip(contestants, 'ttttS', strict=True))
-    ours = contestants[0]
-    assert str(best_peer(medians, letters, ours)) == 'mmdet:swin-t@autocast-bf16'
-    assert str(best_peer(medians, letters | {ours: ''}, ours)) == 'timm:swin-s@bf16'
-    fp16 = Contestant('swin-tiny', 'fp16')
-    assert best_peer(medians, letters | {fp16: 't'}, fp16) is None
+    cases = [parse_cases(name, [])[0] for name in names.split()]
+    medians = dict(zip(cases, [5.0, 1.0, 4.0, 2.0, 3.0], strict=True))
+    variants = dict(zip(cases, 'ttttS', strict=True))
+    ours = cases[0]
+    assert str(best_baseline(medians, variants, ours)) == 'mmdet:swin-t@autocast-bf16'
+    assert str(best_baseline(medians, variants | {ours: ''}, ours)) == 'timm:swin-s@bf16'
+    fp16 = Case('swin-tiny', 'fp16')
+    assert best_baseline(medians, variants | {fp16: 't'}, fp16) is None
 
 
-def test_growth_joins_the_sizes_of_each_contestant():
+def test_growth_joins_the_sizes_of_each_case():
     sizes = ['1x224x224', '1x448x448', '1x896x896']
     measured = [
         dict(name=name, size=size, median=Size.parse(size).area ** exponent)
@@ -197,12 +198,12 @@ def test_growth_joins_the_sizes_of_each_contestant():
 
 
 def test_suffixes_and_options_of_names():
-    both = parse_contestants('mmdet:swin-t', ['fp32', 'bf16'], compiled=True)
+    both = parse_cases('mmdet:swin-t', ['fp32', 'bf16'], compiled=True)
     assert [str(c) for c in both] == ['mmdet:swin-t@fp32@compiled', 'mmdet:swin-t@bf16@compiled']
-    own = parse_contestants('swin-tiny:with_cp=True@autocast-bf16@eager', ['fp32'], compiled=True)
-    assert own == [Contestant('swin-tiny:with_cp=True', 'autocast-bf16', compiled=False)]
+    own = parse_cases('swin-tiny:with_cp=True@autocast-bf16@eager', ['fp32'], compiled=True)
+    assert own == [Case('swin-tiny:with_cp=True', 'autocast-bf16', compiled=False)]
     with pytest.raises(InputError, match=r"'fp8' is unknown; choose one of \['fp32'"):
-        parse_contestants('swin-tiny@fp8', ['fp32'])
+        parse_cases('swin-tiny@fp8', ['fp32'])
 
 
 def test_ours_are_built_for_the_comparison():
@@ -210,8 +211,8 @@ def test_ours_are_built_for_the_comparison():
     assert isinstance(model.model, mmsparseswin.Swin)
     assert all(stage.with_cp for stage in model.model.stages)
     assert model.model.settings['drop_path_rate'] == 0
-    assert letter('swin-tiny', model) == 't'
-    assert letter('sparseswin-tiny', build('sparseswin-tiny', Size(1, 64, 64), 'pooled')) == ''
+    assert variant('swin-tiny', model) == 't'
+    assert variant('sparseswin-tiny', build('sparseswin-tiny', Size(1, 64, 64), 'pooled')) == ''
     with pytest.raises(InputError, match='not of the form option=value'):
         build('swin-tiny:with_cp', Size(1, 64, 64), 'maps')
 
@@ -219,13 +220,13 @@ def test_ours_are_built_for_the_comparison():
 @pytest.mark.parametrize('library', ['mmdet', 'mmpretrain', 'timm', 'torchvision'])
 def test_check_passes_on_shared_weights_and_refuses_others(library, monkeypatch):
     settings, size = Settings(), Size(1, 224, 256)
-    cases = [(Contestant('swin-tiny', 'fp32'), size), (Contestant(f'{library}:swin-t', 'fp32'), size)]
-    entries = [comparison.prepare(*case, settings, count=False) for case in cases]
+    pairs = [(Case('swin-tiny', 'fp32'), size), (Case(f'{library}:swin-t', 'fp32'), size)]
+    entries = [comparison.prepare(*case, settings, count=False) for case in pairs]
     comparison.check(entries, settings)
     assert 0 < entries[0].checked[f'{library}:swin-t'] < 1e-4
 
-    def share_and_spoil(peer, library, ours):
-        shared(peer, library, ours)
+    def share_and_spoil(baseline, library, ours):
+        shared(baseline, library, ours)
         ours.stages[0].blocks[1].attn.relative_position_bias_table.data.neg_()
 
     shared = baselines.share_weights
@@ -243,30 +244,30 @@ def test_differences_that_are_no_numbers_are_refused():
         baselines.require_equal('a', 'b', math.nan, 1.0)
 
 
-def test_peers_that_cannot_take_part_are_left_out_and_ours_may_not_fail(monkeypatch):
-    def broken(contestant, size, settings):
-        if contestant.model == 'timm:swin-t':
+def test_baselines_that_cannot_take_part_are_left_out_and_ours_may_not_fail(monkeypatch):
+    def broken(case, size, settings):
+        if case.model == 'timm:swin-t':
             raise ImportError("No module named 'timm'")
-        if contestant.model == 'mmdet:swin-t':
+        if case.model == 'mmdet:swin-t':
             raise RuntimeError('expected m1 and m2\n to have the same dtype')
-        return entry(str(contestant))
+        return entry(str(case))
 
     monkeypatch.setattr(comparison, 'prepare', broken)
     size = Size(1, 32, 32)
-    cases = [(Contestant(name, 'fp32'), size) for name in ('swin-tiny', 'timm:swin-t', 'mmdet:swin-t')]
-    entries, left_out = comparison.prepare_all(cases, Settings())
-    assert [e.contestant.model for e in entries] == ['swin-tiny']
+    pairs = [(Case(name, 'fp32'), size) for name in ('swin-tiny', 'timm:swin-t', 'mmdet:swin-t')]
+    entries, left_out = comparison.prepare_all(pairs, Settings())
+    assert [e.case.model for e in entries] == ['swin-tiny']
     assert left_out == {
         'timm:swin-t@fp32 1x32x32': "ImportError: No module named 'timm'",
         'mmdet:swin-t@fp32 1x32x32': 'RuntimeError: expected m1 and m2 to have the same dtype',
     }
     with pytest.raises(InputError, match='nothing is left'):
-        comparison.prepare_all(cases[1:], Settings())
+        comparison.prepare_all(pairs[1:], Settings())
 
 
-def record(name, median, memory=None, best=None, floor=0.5, size='1x8x8'):
+def record(name, median, memory=None, best=None, share=0.5, size='1x8x8'):
     peaks = dict(peak_memory=memory, peak_allocated=memory and memory - 20)
-    return dict(name=name, median=median, **peaks, best_peer=best, floor_share=floor, size=size)
+    return dict(name=name, median=median, **peaks, best_baseline=best, share_of_peak=share, size=size)
 
 
 def test_goals_are_judged_by_what_was_measured():
@@ -275,12 +276,12 @@ def test_goals_are_judged_by_what_was_measured():
     ]
     common = dict(work='w', run='r', model='a')
     goals = [
-        {**common, 'measure': 'speedup', 'peer': 'best', 'at_least': 1.5},
-        {**common, 'measure': 'speedup', 'peer': 'c', 'at_least': 2.6},
-        {**common, 'measure': 'memory', 'peer': 'b', 'at_most': 0.6},
-        {**common, 'measure': 'memory', 'peer': 'c', 'at_most': 0.6},
-        {**common, 'measure': 'allocated', 'peer': 'b', 'at_most': 0.6},
-        {**common, 'measure': 'floor_share', 'at_least': 0.85},
+        {**common, 'measure': 'speedup', 'baseline': 'best', 'at_least': 1.5},
+        {**common, 'measure': 'speedup', 'baseline': 'c', 'at_least': 2.6},
+        {**common, 'measure': 'memory', 'baseline': 'b', 'at_most': 0.6},
+        {**common, 'measure': 'memory', 'baseline': 'c', 'at_most': 0.6},
+        {**common, 'measure': 'allocated', 'baseline': 'b', 'at_most': 0.6},
+        {**common, 'measure': 'share_of_peak', 'at_least': 0.85},
         {**common, 'measure': 'growth', 'at_most': 1.05},
         {**common, 'run': 'other', 'measure': 'growth', 'at_most': 1.05},
     ]

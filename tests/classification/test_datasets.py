@@ -12,7 +12,7 @@ from mmsparseswin.errors import InputError
 
 
 def write_sheet(folder: Path, name: str, images: np.ndarray, labels: list[int], cols: int) -> None:
-    """Tile by tile, as the description of the format says."""
+    """Write a sheet tile by tile, by the description of the format."""
     side = images.shape[1]
     sheet = np.zeros((-(-len(images) // cols) * side, cols * side, 3), np.uint8)
     for k, image in enumerate(images):

@@ -1,4 +1,4 @@
-"""Class folders and lists of files as people really have them: right labels, or one line."""
+"""Test class folders and lists of files as they occur in practice: right labels, or one line."""
 
 import pytest
 from mmengine.config import Config

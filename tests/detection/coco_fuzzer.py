@@ -1,4 +1,4 @@
-"""Spoils a COCO annotation file in seeded ways and watches what the check of the data lets through.
+"""Damage a COCO annotation file in seeded ways and test that the check of the data finds it.
 
 A file is either refused in one line, or mmdet's data set and metric read it without an error, learn from the same
 objects and give perfect predictions the same score; where one of these differs, the check must have said something.
@@ -38,7 +38,7 @@ _PLAIN: dict[str, Any] = dict(pipeline=[], serialize_data=False)  # serialising 
 
 
 class Outcome(NamedTuple):
-    """What came of one mutation: 'refused', 'same', 'said', or one of the faults."""
+    """Outcome of one mutation: 'refused', 'same', 'said', or one of the faults."""
 
     kind: str
     detail: str
@@ -48,7 +48,7 @@ FAULTS = ('uncaught', 'traceback', 'crash', 'silent', 'unclear')
 
 
 class Judge:
-    """Checks files as tools/train.py and tools/test.py do and compares them with the sound one."""
+    """Check files like tools/train.py and tools/test.py and compare them with the sound one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.sound = folder, base(folder)
@@ -78,7 +78,7 @@ class Judge:
         )
 
     def _perfect(self) -> dict[str, dict[str, Any]]:
-        """Return the predictions of a detector that makes no mistake, by file name."""
+        """Return the predictions of a perfect detector, by file name."""
         found: dict[str, dict[str, Any]] = {}
         for image in self.sound['images']:
             anns = [a for a in self.sound['annotations'] if a['image_id'] == image['id'] and not a['iscrowd']]
@@ -179,7 +179,7 @@ def _work(seeds: list[int], folder: Path, log: Path) -> None:
 
 
 def main() -> None:
-    """Run and count."""
+    """Run all seeds and count the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--mutations', type=int, default=12_000)
     parser.add_argument('--start', type=int, default=0, help='first seed')

@@ -1,4 +1,4 @@
-"""A sound COCO file and seeded ways to spoil it."""
+"""Make a sound COCO file and damage it in seeded ways."""
 
 import contextlib
 import copy
@@ -120,7 +120,7 @@ def _swap(rng: random.Random, content: Any, path: tuple) -> None:
 
 
 def _exporter(rng: random.Random, content: Any, path: tuple) -> None:
-    """Do to all records what an exporter does wrong."""
+    """Apply a common mistake of exporters to all records."""
     anns, images, categories = content['annotations'], content['images'], content['categories']
     kind = rng.randrange(14)
     for index, ann in enumerate(anns):
@@ -197,7 +197,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def is_another_data_set(sound: dict[str, Any], data: bytes) -> bool:
-    """Return True if `data` is a sound file of other content: what it says is as likely as what `sound` says."""
+    """Return True if `data` is a sound file of other but equally plausible content than `sound`."""
     content = _parsed(data)
     try:
         lists = [[record['id'] for record in content[name]] for name in ('images', 'annotations', 'categories')]

@@ -1,4 +1,4 @@
-"""Annotation files as exporters and people really write them: the right score, or one line that names the fault."""
+"""Test annotation files as exporters write them: the right score, or one line that names the fault."""
 
 import copy
 import json
@@ -179,7 +179,7 @@ def test_compressed_runs_are_those_of_pycocotools():
 
 @pytest.fixture
 def small(tmp_path):
-    """One picture of 28 x 20 with one object, and a config for it."""
+    """Write one picture of 28 x 20 with one object, and a config for it."""
     Image.new('RGB', (28, 20)).save(tmp_path / 'a.png')
     ann = dict(id=1, image_id=1, category_id=1, bbox=[4, 4, 12, 12], area=144, iscrowd=0)
     content = dict(

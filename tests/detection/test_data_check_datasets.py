@@ -1,4 +1,4 @@
-"""What tools/test_bad_input.py does not run: wrapped data sets, metrics, warnings."""
+"""Test the check of wrapped data sets, metrics and warnings."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Annotation files with seeded faults: refused in one line, or the same objects and scores, or a word about it."""
+"""Test seeded faults of annotation files: refused in one line, equal objects and scores, or reported."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The main detector, slim: gradients, images without objects, odd sizes, several processes."""
+"""Test a slim main detector: gradients, images without objects, odd sizes, several processes."""
 
 import copy
 import os
@@ -101,7 +101,7 @@ leave_group()
 
 
 def balanced(shapes):
-    """The detector and two images for which every loss averages over equal counts, as a mean over processes needs.
+    """Return the detector and two images with equal counts in every average of a loss, as a mean over processes needs.
 
     Both images carry the same boxes; only these count as positive, and as many proposals are kept for each.
     """

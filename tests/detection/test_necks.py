@@ -1,4 +1,4 @@
-"""Necks against a restatement of docs/models/ssd.md, 'Necks', at every kind of map sizes."""
+"""Compare necks with a second implementation of docs/models/ssd.md, 'Necks', at every kind of map sizes."""
 
 import pytest
 import torch

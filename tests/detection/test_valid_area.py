@@ -1,4 +1,4 @@
-"""mmdet hands a backbone only the padded batch; the valid area must reach it all the same."""
+"""Test that the valid area reaches the backbone, which mmdet only gives the padded batch."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_batch_augmentations_keep_the_area_up_to_date():
 
 @pytest.mark.parametrize('token_to_map', ['cross_attention', 'mlp'])
 def test_a_detector_sees_an_image_as_if_it_were_alone(token_to_map):
-    """Through mmdet's own collation: one image, padded by two different companions, and alone."""
+    """Collate by mmdet: one image, padded by two different companions, and alone."""
     init_default_scope('mmdet')
     torch.manual_seed(0)
     arch = dict(

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from mmsparseswin.layers import chunked, fast_path, swin_block
-from mmsparseswin.layers.chunked import blocked_inference
+from mmsparseswin.layers.chunked import chunked_inference
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.swin_block import SwinBlock
@@ -21,14 +21,14 @@ def make(shift, window=(7, 7), shift_single=False):
 
 @pytest.fixture
 def taken(monkeypatch):
-    """Pieces of every block that ran in pieces."""
-    counts, run = [], swin_block.swin_block
+    """Chunks of every block that ran in chunks."""
+    counts, run = [], swin_block.forward_in_chunks
 
-    def spy(block, x, grid, tokens):
+    def spy(block, x, grid, shift, shift_single, tokens):
         counts.append(tokens)
-        return run(block, x, grid, tokens)
+        return run(block, x, grid, shift, shift_single, tokens)
 
-    monkeypatch.setattr(swin_block, 'swin_block', spy)
+    monkeypatch.setattr(swin_block, 'forward_in_chunks', spy)
     return counts
 
 
@@ -36,7 +36,7 @@ def taken(monkeypatch):
 @pytest.mark.parametrize('shift', [False, True])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('onednn', [False, True])
-def test_the_size_of_a_piece_does_not_change_the_result(taken, monkeypatch, grid, shift, dtype, onednn):
+def test_the_size_of_a_chunk_does_not_change_the_result(taken, monkeypatch, grid, shift, dtype, onednn):
     chosen = processor()._replace(onednn_linear=onednn and processor().report.onednn)
     monkeypatch.setattr(fast_path, 'processor', lambda: chosen)
     block, x = make(shift).to(dtype), torch.randn(2, grid.height * grid.width, 32, dtype=dtype)
@@ -46,12 +46,12 @@ def test_the_size_of_a_piece_does_not_change_the_result(taken, monkeypatch, grid
     outs = []
     with torch.no_grad():
         for tokens in (49, 150, 10**6, None, 0):
-            with blocked_inference(tokens):
+            with chunked_inference(tokens):
                 outs.append(block(x, grid) * mask)
     assert taken[:3] == [49, 150, 10**6]
     assert len(taken) == 4
     # Some libraries round products of another number of rows otherwise, and bfloat16 keeps 8 bits. The whole block's
-    # bfloat16 products and the tokens they are added to are rounded twice, in pieces once.
+    # bfloat16 products and the tokens they are added to are rounded twice, in chunks once.
     near, whole = (1e-6, 1e-6) if dtype == torch.float32 else (2**-8, 2**-6)
     largest = outs[0].abs().max().item()
     for other, bound in zip(outs[1:], (near, near, near, whole), strict=True):
@@ -71,7 +71,7 @@ def test_the_size_of_a_piece_does_not_change_the_result(taken, monkeypatch, grid
 def test_windows_of_every_shape_equal_the_pass_with_gradients(taken, window, grid):
     block = make(True, window, shift_single=True)
     x = torch.randn(3, grid.height * grid.width, 32)
-    with blocked_inference(300), torch.no_grad():
+    with chunked_inference(300), torch.no_grad():
         out = block(x, grid)
     assert taken
     torch.testing.assert_close(out, block(x, grid).detach(), atol=2e-6, rtol=1e-5)
@@ -91,7 +91,7 @@ def test_whole_blocks_run_where_more_than_the_result_is_wanted(taken):
     with torch.no_grad():
         block.train()(x, grid)
         block.eval()
-        with blocked_inference(0):
+        with chunked_inference(0):
             block(x, grid)
         seen = []
         handle = block.attn.register_forward_hook(lambda *_: seen.append(1))
@@ -121,9 +121,9 @@ def test_pieces_are_cached_by_all_they_depend_on():
         (Grid(14, 21), (7, 7), True, False, 1, 49),
         (Grid(21, 14), (7, 7), True, False, 1, 98),
     ]
-    plans = [chunked._pieces(*key) for key in keys]
+    plans = [chunked._chunks(*key) for key in keys]
     assert len({id(plan) for plan in plans}) == len(keys)
-    assert chunked._pieces(*keys[0]) is plans[0]
+    assert chunked._chunks(*keys[0]) is plans[0]
 
 
 def test_autocast_runs_in_pieces_and_stays_close(taken):
@@ -137,7 +137,7 @@ def test_autocast_runs_in_pieces_and_stays_close(taken):
 
 
 def test_pieces_lie_on_the_cpu_whatever_device_is_the_default():
-    chunked._pieces.cache_clear()
+    chunked._chunks.cache_clear()
     with torch.device('meta'):
-        plan = chunked._pieces(Grid(14, 21), (7, 7), True, False, 2, 98)
-    assert {plan.inverse.device.type, *(piece.tokens.device.type for piece in plan.pieces)} == {'cpu'}
+        plan = chunked._chunks(Grid(14, 21), (7, 7), True, False, 2, 98)
+    assert {plan.inverse.device.type, *(chunk.tokens.device.type for chunk in plan.chunks)} == {'cpu'}

@@ -1,11 +1,18 @@
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmsparseswin.layers import fast_path
-from mmsparseswin.layers.fast_path import linear
+import mmsparseswin
+from mmsparseswin.layers import attention, fast_path, sparse_stage, swin_block, windows
+from mmsparseswin.layers.fast_path import can_use_fast_path, linear
 from mmsparseswin.layers.processor import processor
 
 
@@ -165,3 +172,78 @@ def test_a_lora_like_replacement_is_called(products):
         out = linear(nn.Sequential(nn.Linear(8, 4), nn.Threshold(1e9, 0)), torch.randn(5, 8))
     assert torch.equal(out, torch.zeros(5, 4))
     assert not products
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Names of the fast paths that ran."""
+    if not processor().report.onednn:
+        pytest.skip('this PyTorch has no oneDNN')
+    names = set()
+
+    def spy(owner, name):
+        original = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            names.add(name)
+            return original.apply(*args) if isinstance(original, type) else original(*args, **kwargs)
+
+        # The autograd functions are called by `apply`.
+        monkeypatch.setattr(owner, name, SimpleNamespace(apply=call) if isinstance(original, type) else call)
+
+    spy(fast_path, '_product')
+    spy(swin_block, 'forward_in_chunks')
+    spy(attention, '_Recomputed')
+    spy(attention, '_Heads')
+    spy(windows, '_Move')
+    spy(sparse_stage.SparseStage, '_collect_and_convert')
+    monkeypatch.setattr(fast_path, 'processor', lambda: processor()._replace(onednn_linear=True))
+    return names
+
+
+@pytest.mark.parametrize('name', ['swin-tiny', 'sparseswin-tiny', 'stvitr-det-tiny'])
+@pytest.mark.parametrize('training', [False, True])
+def test_without_fast_paths_the_same_numbers_come_out(used, name, training):
+    torch.manual_seed(0)
+    model = mmsparseswin.create_model(name, out_type='featmap', drop_path_rate=0.0).train(training)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()  # its statistics must not move between the two runs
+    x = torch.randn(1, 3, 200, 235)
+    results, ran = [], []
+    for enabled in (True, False):
+        used.clear()
+        model.zero_grad()
+        with mmsparseswin.fast_path(enabled), torch.set_grad_enabled(training):
+            outs = model(x)
+            if training:
+                sum(out.square().mean() for out in outs).backward()
+        results.append((outs, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
+        ran.append(set(used))
+    expected = {'_product', '_Heads', '_Move', '_Recomputed'} if training else {'_product', 'forward_in_chunks'}
+    expected |= {'_collect_and_convert'} if name.startswith('sparse') else set()
+    assert ran == [expected, set()]
+    (fast, fast_grads), (plain, plain_grads) = results
+    assert fast_grads.keys() == plain_grads.keys()
+    assert bool(fast_grads) == training
+    for a, b in zip(fast, plain, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+    largest = max((grad.abs().max().item() for grad in plain_grads.values()), default=0)
+    for n, grad in plain_grads.items():
+        assert (fast_grads[n] - grad).abs().max() <= 3e-4 * max(grad.abs().max().item(), 1e-3 * largest), n
+
+
+def test_the_switch_is_set_back_after_an_error():
+    x = torch.zeros(1)
+    with suppress(KeyError), mmsparseswin.fast_path(False):
+        assert not can_use_fast_path(x)
+        raise KeyError
+    assert can_use_fast_path(x)
+
+
+@pytest.mark.parametrize(('value', 'answer'), [('0', 'False'), ('1', 'True')])
+def test_an_environment_variable_switches_for_a_process(value, answer):
+    code = 'import torch; from mmsparseswin.layers import fast_path as f; print(f.can_use_fast_path(torch.zeros(1)))'
+    environment = {**os.environ, 'MMSPARSESWIN_FAST_PATH': value}
+    done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == answer

@@ -10,7 +10,7 @@ from mmsparseswin.layers.sparse_stage import (
     TokenBlock,
     TokensToMapAttention,
     TokensToMapMLP,
-    raster_code,
+    sincos_pos_embed,
 )
 
 RESIZES = ('weight', 'feature', 'tile')
@@ -129,10 +129,12 @@ def test_raster_code_enters_like_features_do():
     s = stage(pos_encoding='sincos1d')
     x = torch.randn(1, 36, 12)
     f = s.convert(x.transpose(1, 2).view(1, 12, 6, 6)).flatten(2)
-    expected = F.linear(f + raster_code(36, 16).t(), s.lin_t.weight, s.lin_t.bias)
+    expected = F.linear(f + sincos_pos_embed(36, 16).t(), s.lin_t.weight, s.lin_t.bias)
     torch.testing.assert_close(s._collect(f.view(1, 16, 6, 6)), expected)
     p, c, e = 5, 7, 16
-    assert raster_code(36, 16)[p, c].item() == pytest.approx(torch.tensor(p / 10000 ** (2 * (c // 2) / e)).cos().item())
+    assert sincos_pos_embed(36, 16)[p, c].item() == pytest.approx(
+        torch.tensor(p / 10000 ** (2 * (c // 2) / e)).cos().item()
+    )
 
 
 def test_attention_weights_are_returned_on_request():

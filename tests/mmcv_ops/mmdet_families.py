@@ -111,7 +111,7 @@ _CLIP = dict(max_norm=1, norm_type=math.inf)
 
 
 class Outcome(NamedTuple):
-    """What a family did: its loss, its predicted instances or segments, or the error of an operator that it lacks."""
+    """Result of a family: its loss, its predicted instances or segments, or the error of an operator that it lacks."""
 
     loss: float
     instances: int

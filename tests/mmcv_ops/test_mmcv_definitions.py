@@ -1,4 +1,4 @@
-"""Operators that mmcv compiles for GPUs only: against their definition in plain loops, and mmcv's own test values."""
+"""Compare operators that mmcv compiles for GPUs only with plain loops and with mmcv's test values."""
 
 from functools import partial
 

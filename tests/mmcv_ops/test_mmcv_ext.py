@@ -1,4 +1,4 @@
-"""mmcv finds our operators as mmcv._ext, and a compiled extension comes before them."""
+"""Test that mmcv finds our operators as mmcv._ext, and that a compiled extension comes before them."""
 
 import importlib.machinery
 import subprocess

@@ -1,4 +1,4 @@
-"""Our operators return what mmcv's compiled ones return."""
+"""Compare our operators with the results of mmcv's compiled ones."""
 
 from pathlib import Path
 

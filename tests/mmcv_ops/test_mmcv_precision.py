@@ -1,4 +1,4 @@
-"""float16 and bfloat16: what mmcv.ops returns is float32 arithmetic on the rounded inputs, rounded once at the end."""
+"""Test float16 and bfloat16: mmcv.ops computes float32 arithmetic on the rounded inputs, rounded once at the end."""
 
 import mmcv.ops
 import pytest

@@ -1,4 +1,4 @@
-"""Why detection/float32.py stays although these operators take bfloat16."""
+"""Show that detection/float32.py is needed although these operators take bfloat16."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""mmdet's own configs train and predict on this project's operators."""
+"""Test that mmdet's own configs train and predict on this project's operators."""
 
 import math
 

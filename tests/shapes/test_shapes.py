@@ -112,7 +112,7 @@ def test_sizes_range_from_small_to_half_of_the_picture(coco):
 
 
 def lone_masks(coco: COCO, name: str):
-    """Masks of one class that neither the border nor, its box being free of others, another object cuts."""
+    """Return masks of one class that neither the border nor another object cuts."""
     for image, objects in objects_by_picture(coco):
         for item, mask in objects:
             x, y, w, h = map(int, item['bbox'])

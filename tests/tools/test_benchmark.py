@@ -1,4 +1,4 @@
-"""The command: what it writes, what it refuses, and what an interruption leaves."""
+"""Test the benchmark command: its files, its errors and an interruption."""
 
 import json
 import runpy
@@ -13,7 +13,7 @@ from mmsparseswin.benchmark import timing
 from mmsparseswin.benchmark.baselines import OUTPUTS
 from mmsparseswin.benchmark.comparison import Settings
 from mmsparseswin.benchmark.report import judge
-from mmsparseswin.benchmark.runs import MALLOCS, contestants_of
+from mmsparseswin.benchmark.runs import MALLOCS, cases_of
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark.py'
 PRESETS = sorted((TOOL.parent / 'benchmark_presets').glob('*.yml'))
@@ -27,7 +27,7 @@ def benchmark(tools, folder, *args):
 @pytest.fixture(scope='module')
 def written(tools, tmp_path_factory):
     folder = tmp_path_factory.mktemp('benchmark')
-    options = ['--dtypes', 'fp32', 'bf16', '--peer', 'torchvision:swin-t@fp32', '--check', '--no-memory']
+    options = ['--dtypes', 'fp32', 'bf16', '--baselines', 'torchvision:swin-t@fp32', '--check', '--no-memory']
     return benchmark(
         tools, folder, 'swin-tiny', 'torchvision:swin-t', *QUICK, *options, '--out', 'out/run.json'
     ), folder / 'out'
@@ -53,11 +53,11 @@ def test_json_holds_every_time_and_where_it_was_taken(written):
         assert len(record['seconds']) == record['rounds'] == 2
         assert record['q1'] <= record['median'] <= record['q3']
         assert record['gflops'] == pytest.approx(2 * record['gmac'] / record['median'])
-        assert record['floor_share'] == pytest.approx(record['gflops'] / record['matrix_gflops'])
+        assert record['share_of_peak'] == pytest.approx(record['gflops'] / record['matrix_gflops'])
         assert record['peak_memory'] is None
         assert record['parameters'] == 27519354
     ours = run['records'][1]
-    assert ours['best_peer'] == 'torchvision:swin-t@bf16'
+    assert ours['best_baseline'] == 'torchvision:swin-t@bf16'
     assert list(ours['speedups']) == ['torchvision:swin-t@bf16', 'torchvision:swin-t@fp32']
     assert 0 < ours['checked']['torchvision:swin-t'] < 0.15
 
@@ -86,10 +86,10 @@ def test_the_same_is_printed_and_written_as_a_table_and_drawn(written):
         (['mmdet:swin-x'], "of other libraries, ['mmdet:swin-t'"),
         (['swin-tiny@fp8'], "'fp8' is unknown; choose one of ['fp32'"),
         (['swin-tiny', '--sizes', '224'], "size '224' is not of the form"),
-        (['swin-tiny', '--peer', 'mmdet:swin-t'], "does not run; choose one of ['swin-tiny@fp32']"),
+        (['swin-tiny', '--baselines', 'mmdet:swin-t'], "does not run; choose one of ['swin-tiny@fp32']"),
         (['timm:swin-t', '--output', 'maps'], 'gives no normalised maps'),
         (['none.py', '--sizes', '1x32x32'], 'no config at none.py'),
-        (['--preset', 'nope'], "none of ['issue-cpu'"),
+        (['--preset', 'nope'], "none of ['backbones-cpu'"),
         ([], 'name at least one model'),
     ],
 )
@@ -144,7 +144,7 @@ def test_scaling_times_all_sizes_in_one_run_and_fits_the_growth(tools, tmp_path)
     result = benchmark(tools, tmp_path, 'swin-tiny', '--scaling', *sizes, '--no-memory', '--out', 'run.json')
     assert result.code == 0, result.err
     (run,) = json.loads((tmp_path / 'run.json').read_text())['runs']
-    assert len(run['rates']) == 1  # of one race
+    assert len(run['rates']) == 1  # of one comparison
     points = {record['size']: record['median'] for record in run['records']}
     assert run['growth']['swin-tiny@fp32'] == pytest.approx(timing.growth([1024, 4096, 9216], list(points.values())))
 
@@ -156,16 +156,16 @@ def test_presets_name_what_there_is(path):
     for run in preset['runs']:
         assert set(run) - {'name'} <= {field.name for field in fields(Settings)}
         settings = Settings(**{key: value for key, value in run.items() if key != 'name'})
-        labels[run['name']] = {str(contestant) for contestant in contestants_of(settings)}
+        labels[run['name']] = {str(case) for case in cases_of(settings)}
     assert len(labels) == len(preset['runs'])
     for goal in preset.get('goals', []):
         assert goal['model'] in labels[goal['run']]
-        assert goal.get('peer', 'best') in {'best', *labels[goal['run']]}
+        assert goal.get('baseline', 'best') in {'best', *labels[goal['run']]}
     assert [goal['value'] for goal in judge(preset.get('goals', []), [])] == [None] * len(preset.get('goals', []))
 
 
 def test_an_ambiguous_goal_is_refused_before_anything_is_measured(tools, tmp_path):
-    goal = dict(work='fast', run='a', model='swin-tiny@fp32', measure='speedup', peer='best', at_least=1.0)
+    goal = dict(work='fast', run='a', model='swin-tiny@fp32', measure='speedup', baseline='best', at_least=1.0)
     runs = [dict(name='a', models=['swin-tiny'], sizes=['1x32x64', '1x64x64'])]
     (tmp_path / 'preset.json').write_text(json.dumps(dict(runs=runs, goals=[goal])))
     result = benchmark(tools, tmp_path, '--preset', 'preset.json')

@@ -156,7 +156,7 @@ def test_configs_are_compared_on_equal_budgets(tools, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_handover_is_measured(tools, trained, tmp_path):
+def test_a_pretrained_detector_is_compared_with_one_from_scratch(tools, trained, tmp_path):
     detector = ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py'
     arguments = ['--classifier', trained.config, '--detector', detector, '--shapes', 'shapes', '--images', 8, 4]
     arguments += ['--minutes', 0.2, '--detector-epochs', 1, '--out-dir', 'out']
@@ -211,7 +211,7 @@ def test_epochs_stretch_every_schedule():
         set_epochs(Config(dict(train_cfg=ConfigDict(max_iters=10))), 2)
 
 
-HANDOVERS = [  # a classifier's backbone, a detector's config, and where its backbone of ours is
+PRETRAINED_DETECTORS = [  # a classifier's backbone, a detector's config, and where its backbone of ours is
     (dict(type='mmsparseswin.SparseSwin', arch='tiny'), 'cascade_sparseswin_coco', 'backbone'),
     (
         dict(type='mmsparseswin.SparseSwin', arch='tiny', img_size=160),
@@ -227,7 +227,9 @@ HANDOVERS = [  # a classifier's backbone, a detector's config, and where its bac
 ]
 
 
-@pytest.mark.parametrize(('backbone', 'config', 'place'), HANDOVERS, ids=[config for _, config, _ in HANDOVERS])
+@pytest.mark.parametrize(
+    ('backbone', 'config', 'place'), PRETRAINED_DETECTORS, ids=[config for _, config, _ in PRETRAINED_DETECTORS]
+)
 def test_classifiers_of_every_kind_start_the_shipped_detectors(backbone, config, place, tmp_path):
     path = ROOT / f'configs/{config}.py'
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The command on a detector and on a classifier: a table that adds up, and what it refuses."""
+"""Test profile_job.py on a detector and a classifier: its table and its errors."""
 
 import re
 

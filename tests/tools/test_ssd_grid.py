@@ -1,4 +1,4 @@
-"""The slim SSD grid: its command end to end on a few small pictures."""
+"""Test the command of the slim SSD grid on a few small pictures."""
 
 import json
 

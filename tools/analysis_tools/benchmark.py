@@ -2,12 +2,12 @@
 
     python tools/analysis_tools/benchmark.py swin-tiny mmdet:swin-t timm:swin-t --sizes 8x224x224 --check
     python tools/analysis_tools/benchmark.py swin-tiny@bf16 mmdet:swin-t@autocast-bf16 --sizes 1x800x1344 --output maps
-    python tools/analysis_tools/benchmark.py swin-tiny mmdet:swin-t --train --peer mmdet:swin-t --out run.json
-    python tools/analysis_tools/benchmark.py --preset issue-cpu
+    python tools/analysis_tools/benchmark.py swin-tiny mmdet:swin-t --train --baselines mmdet:swin-t --out run.json
+    python tools/analysis_tools/benchmark.py --preset backbones-cpu
 
-Models are names of mmsparseswin.list_models(), also with options (swin-tiny:with_cp=True), configs, or peers
-LIBRARY:swin-t|s|b, each with @PRECISION, @compiled or @eager behind it if it differs from --dtypes and --compile. Every
-round runs each once, in turning order; what is printed are medians with quartiles: docs/benchmarks/README.md.
+A model is a name of mmsparseswin.list_models(), also with options (swin-tiny:with_cp=True), a config, or a baseline
+LIBRARY:swin-t|s|b. The suffixes @PRECISION, @compiled and @eager override --dtypes and --compile. Every round runs each
+model once, in rotating order; the table shows medians and quartiles. See docs/benchmarks/README.md.
 """
 
 import argparse
@@ -18,56 +18,66 @@ from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 
 _PRESETS = Path(__file__).parent / 'benchmark_presets'
-# The names in mmsparseswin.analysis, which is imported after the command line: --help answers without torch.
+# Repeated from mmsparseswin.benchmark, which imports torch: --help works without it.
 OUTPUTS = ('pooled', 'maps')
 PRECISIONS = ('fp32', 'bf16', 'fp16', 'autocast-bf16', 'autocast-fp16')
 MALLOCS = ('default', 'keep', 'map')
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('models', nargs='*', metavar='MODEL')
     parser.add_argument('--sizes', nargs='+', metavar='BxHxW', help='default 8x224x224')
-    parser.add_argument('--dtypes', dest='precisions', nargs='+', metavar='TYPE', help=f'of {", ".join(PRECISIONS)}')
+    parser.add_argument(
+        '--dtypes', dest='precisions', nargs='+', metavar='TYPE', help=f'any of {", ".join(PRECISIONS)}; default fp32'
+    )
     parser.add_argument(
         '--output',
         choices=OUTPUTS,
-        help='of all backbones: pooled (default), the last stage normalised and averaged; maps, four normalised maps',
+        help='of all backbones: pooled (default), the normalised and averaged last stage; maps, four normalised maps',
     )
-    parser.add_argument('--part', metavar='NAME', help='measure this module of the models alone, e.g. stages.3')
-    parser.add_argument('--train', dest='training', action='store_true', default=None, help='forward and backward')
-    parser.add_argument('--compile', dest='compiled', action='store_true', default=None, help='with torch.compile')
-    parser.add_argument('--peer', dest='peers', nargs='+', metavar='MODEL', help='give ratios to these, too')
+    parser.add_argument('--part', metavar='NAME', help='measure only this module of the models, e.g. stages.3')
+    parser.add_argument('--train', dest='training', action='store_true', default=None, help='time forward and backward')
+    parser.add_argument('--compile', dest='compiled', action='store_true', default=None, help='use torch.compile')
+    parser.add_argument(
+        '--baselines', dest='baselines', nargs='+', metavar='MODEL', help='also report ratios to these models'
+    )
     parser.add_argument('--check', action='store_true', default=None, help='compare outputs on shared weights first')
-    parser.add_argument('--scaling', action='store_true', default=None, help='growth of time with image area')
+    parser.add_argument('--scaling', action='store_true', default=None, help='fit the growth of time with image area')
     parser.add_argument('--no-memory', dest='memory', action='store_false', default=None, help='time only')
     parser.add_argument('--device', choices=['cpu', 'cuda'])
     parser.add_argument('--threads', type=int, help="default: PyTorch's")
     parser.add_argument('--min-rounds', type=int, help='default 5')
-    parser.add_argument('--seconds', type=float, help='of repetitions per model and size; default 10')
-    parser.add_argument('--profile', action='store_true', default=None, help='tell where the time goes, too')
-    parser.add_argument('--malloc', choices=MALLOCS, help='keep: the process keeps freed memory; map: it keeps none')
-    parser.add_argument('--preset', metavar='NAME', help=f'runs and goals of a file, one of {presets()} or a path')
+    parser.add_argument('--seconds', type=float, help='time to repeat for, per model and size; default 10')
+    parser.add_argument(
+        '--profile', action='store_true', default=None, help='also report the time per kind of operator'
+    )
+    parser.add_argument('--malloc', choices=MALLOCS, help='keep: the process keeps freed memory; map: it returns all')
+    parser.add_argument('--preset', metavar='NAME', help=f'file of runs and goals: one of {presets()} or a path')
     parser.add_argument(
         '--out',
         type=Path,
         metavar='FILE.json',
-        help='results; a table .md and a picture .png beside it; default for a preset work_dirs/benchmarks/NAME.json',
+        help='results, with a table .md and a picture .png beside; of a preset: work_dirs/benchmarks/NAME.json',
     )
     parser.add_argument(
-        '--compare', nargs=2, type=Path, metavar=('BEFORE.json', 'AFTER.json'), help='two results, measuring nothing'
+        '--compare',
+        nargs=2,
+        type=Path,
+        metavar=('BEFORE.json', 'AFTER.json'),
+        help='compare two results and measure nothing',
     )
     return parser.parse_args()
 
 
 def presets() -> list[str]:
-    """Names of the presets."""
+    """Return the names of the presets."""
     return sorted(path.stem for path in _PRESETS.glob('*.yml'))
 
 
 def preset_path(name: str) -> Path:
-    """The file of a preset."""
+    """Return the path of a preset."""
     path = _PRESETS / f'{name}.yml' if name in presets() else Path(name)
     if not path.is_file():
         raise InputError(f'--preset {name}: no such file, and none of {presets()}')
@@ -75,7 +85,7 @@ def preset_path(name: str) -> Path:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and write the result."""
     args = parse_args()
     if args.compare:
         from mmsparseswin.benchmark.result_diff import compare, read_result
@@ -88,7 +98,7 @@ def main() -> None:
     result = runs.run_all(args, runs.read_preset(path) if path else dict(runs=[{}]))
     print(report.as_markdown(result))
     if out := args.out or (path and Path('work_dirs/benchmarks') / f'{path.stem}.json'):
-        runs.tell('wrote ' + ', '.join(map(str, report.write(result, out))))
+        runs.log('wrote ' + ', '.join(map(str, report.write(result, out))))
     if result['interrupted']:
         sys.exit(130)
 

@@ -1,9 +1,9 @@
-"""Features of a trained classifier, and pictures of where it looks, for images and folders of images.
+"""Extract features of a trained classifier and draw its attention, for images and folders of images.
 
     python tools/analysis_tools/extract_features.py CONFIG CHECKPOINT folder/ --out-dir features
 
-features/features.npz      features (N, C): what the classifier's last layer sees, float32; files (N,): the images
-features/attention/*.png   each image as the network sees it, and the attention of every stage over it
+features/features.npz      features (N, C): inputs of the classifier's last layer, float32; files (N,): the images
+features/attention/*.png   each preprocessed image, and the attention of every stage over it
 """
 
 import argparse
@@ -18,13 +18,13 @@ from mmsparseswin.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmpretrain config')
     parser.add_argument('checkpoint', help='a file that training wrote')
-    parser.add_argument('images', nargs='+', help='image files, and folders, which are searched to the bottom')
+    parser.add_argument('images', nargs='+', help='image files and folders, searched recursively')
     parser.add_argument('--out-dir', default='features', help='folder for the results; default features')
-    parser.add_argument('--batch-size', type=int, default=16, help='images at once')
+    parser.add_argument('--batch-size', type=int, default=16, help='images per batch')
     parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
     parser.add_argument('--no-pictures', action='store_true', help='write the features only')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
@@ -33,11 +33,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Extract."""
+    """Extract the features and draw the attention."""
     args = parse_args()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
-    from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
+    from mmengine.runner import CheckpointLoader  # slow to import; --help works without it
     from mmpretrain import FeatureExtractor
 
     from mmsparseswin.analysis.features import features_of
@@ -55,7 +55,7 @@ def main() -> None:
     out = Path(args.out_dir)
     run_config.set_work_dir(cfg, str(out), args.config)
     extractor = FeatureExtractor(cfg, args.checkpoint, args.device)
-    # mmpretrain loads what fits without a word about the rest.
+    # mmpretrain loads matching weights only and reports nothing about the others.
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
     load_or_refuse(extractor.model, checkpoint, strict=True)
     files: list[str] = []

@@ -18,7 +18,7 @@ from mmsparseswin.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('model', help='a config, or a classifier: swin-<arch>, sparseswin-<arch>, stvitr-<arch>')
     parser.add_argument(
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--device',
         choices=['meta', 'cpu', 'cuda'],
-        help='where to run; default cpu for detectors, else meta: shapes only, in no time',
+        help='where to run; default cpu for detectors, else meta: shapes only, instantly',
     )
     parser.add_argument('--json', action='store_true', help='print JSON')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
@@ -47,11 +47,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Build, run, print."""
+    """Build and run the model, and print the counts."""
     args = parse_args()
     if args.shape and (len(args.shape) > 2 or min(args.shape) < 1):
         raise InputError(f'--shape {" ".join(map(str, args.shape))}: give a height and a width, or one side, in pixels')
-    # Libraries that greet on import do so on stdout, which is the report's.
+    # Imports may print to stdout, which holds the report.
     with contextlib.redirect_stdout(sys.stderr):
         from mmsparseswin.analysis.flops_report import as_json, as_table, build, default_shape, is_detector, load, run
 

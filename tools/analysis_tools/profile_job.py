@@ -1,10 +1,10 @@
-"""Where the time of a job goes: reading, each part of the model, evaluation, in milliseconds per image.
+"""Profile a training or test by part: reading, each part of the model, evaluation, in milliseconds per image.
 
     python tools/analysis_tools/profile_job.py configs/cascade_sparseswin_coco.py --cfg-options data_root=data/coco/
     python tools/analysis_tools/profile_job.py CONFIG --checkpoint epoch_12.pth --test --batches 20
 
-Everything runs in one process, so what data loader workers would do beside the model shows as well. An untrained
-detector finds nothing; --cfg-options model.test_cfg.rcnn.score_thr=0 lets it find as many boxes as a test allows.
+Everything runs in one process, so the work of data loader workers counts too. An untrained detector finds nothing;
+--cfg-options model.test_cfg.rcnn.score_thr=0 makes it return as many boxes as a test allows.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from mmsparseswin.malloc import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
-    parser.add_argument('--checkpoint', help='weights; random ones without')
-    parser.add_argument('--test', action='store_true', help='prediction and evaluation instead of training')
-    parser.add_argument('--batches', type=int, default=8, help='how many, the first of which does not count')
+    parser.add_argument('--checkpoint', help='weights; random by default')
+    parser.add_argument('--test', action='store_true', help='profile prediction and evaluation instead of training')
+    parser.add_argument('--batches', type=int, default=8, help='number of batches; the first does not count')
     cli.add_amp_option(parser)
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     cli.add_trust_option(parser)
@@ -29,11 +29,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Profile."""
+    """Profile the job and print a table."""
     args = parse_args()
     if args.batches < 2:
         raise InputError(f'--batches {args.batches}: must be at least 2, the first does not count')
-    from mmengine.runner import CheckpointLoader  # torch comes after the command line: --help answers at once
+    from mmengine.runner import CheckpointLoader  # slow to import; --help works without it
 
     from mmsparseswin.benchmark.job_profile import profile_test, profile_training
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file, load_or_refuse

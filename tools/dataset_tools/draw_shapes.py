@@ -16,10 +16,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', type=Path, help='folder to fill')
     parser.add_argument(
-        '--images', type=int, nargs=2, default=(800, 200), metavar=('TRAIN', 'VAL'), help='how many pictures (800 200)'
+        '--images',
+        type=int,
+        nargs=2,
+        default=(800, 200),
+        metavar=('TRAIN', 'VAL'),
+        help='pictures; default 800 200',
     )
-    parser.add_argument('--size', type=int, default=160, help='longer side of the pictures in pixels (160)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed draws another set (0)')
+    parser.add_argument('--size', type=int, default=160, help='longer side of the pictures in pixels; default 160')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the drawing; default 0')
     parser.add_argument('--sheet', type=Path, help='also write a picture of the first validation images, annotated')
     args = parser.parse_args()
     drawn = draw_dataset(args.root, tuple(args.images), args.size, args.seed)

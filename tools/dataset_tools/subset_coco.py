@@ -16,10 +16,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('source', help='a COCO annotation file')
     parser.add_argument('target', type=Path, help='the file to write')
-    parser.add_argument('--images', type=int, default=16, help='how many images, in the order of their ids (16)')
-    parser.add_argument('--empty', action='store_true', help='take images without objects too')
+    parser.add_argument('--images', type=int, default=16, help='number of images, by order of ids; default 16')
+    parser.add_argument('--empty', action='store_true', help='include images without objects')
     args = parser.parse_args()
-    from mmsparseswin.detection.data_check.reading import read_coco  # libraries come after the command line
+    from mmsparseswin.detection.data_check.reading import read_coco  # slow to import; --help works without it
 
     images, annotations, categories = read_coco(args.source, 'source').values()
     seen = {a['image_id'] for a in annotations}

@@ -1,4 +1,4 @@
-"""Write what mmcv's compiled operators return for the cases of tests/mmcv_ops/golden_cases.py.
+"""Write the results of mmcv's compiled operators for the cases of tests/mmcv_ops/golden_cases.py.
 
 Run it where mmcv is compiled (bash tools/setup_env.sh --compiled-ops):
 

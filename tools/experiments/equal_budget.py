@@ -2,8 +2,9 @@
 
     python tools/experiments/equal_budget.py CONFIG CONFIG ... --minutes 60 --out-dir DIR
 
-A few steps of each, in turns, tell how many epochs fit into the minutes; its schedule is shortened to them, so that
-every learning rate is annealed within the budget. Nothing else should run on the machine meanwhile.
+The pace of each config, measured on a few steps in turns, gives the number of epochs that fit into the minutes. The
+schedule is shortened to them, so that every learning rate is annealed within the budget. Leave the machine idle
+otherwise.
 
 DIR/results.json   of each config: parameters, epochs, accuracy, images per second (in turns, and of the training)
 DIR/curves.png     loss and accuracy over minutes
@@ -18,14 +19,18 @@ from mmsparseswin import cli
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
+TRAIN = Path(__file__).parents[1] / 'train.py'
+
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('configs', nargs='+', type=Path, help='configs that are trained by epochs')
     parser.add_argument('--minutes', type=float, required=True, help='budget of each training, validation included')
     parser.add_argument(
-        '--epochs', type=int, help='so many epochs for each instead of what fits; the minutes still bound'
+        '--epochs',
+        type=int,
+        help='number of epochs of each training, instead of those that fit; the minutes still limit it',
     )
     parser.add_argument('--out-dir', type=Path, required=True, help='folder for the results')
     parser.add_argument(
@@ -35,32 +40,34 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Compare."""
+    """Train every config and compare the results."""
     args = parse_args()
     names = [config.stem for config in args.configs]
     if len(set(names)) < len(names):
-        raise InputError('two configs of the same file name: their results would be written to one folder')
-    import torch  # after the command line: --help answers at once
+        raise InputError('two configs have the same file name, which names the folder of results: rename one')
+    import torch  # slow to import; --help works without it
 
-    from mmsparseswin.benchmark import equal_budget as trials
+    from mmsparseswin.benchmark import equal_budget
 
     options = args.cfg_options or {}
     pairs = [f'{name}={value}' for name, value in options.items()]
     passed = ['--cfg-options', *pairs] if pairs else []
-    trials.new_folder(args.out_dir)
+    equal_budget.new_folder(args.out_dir)
     results: dict[str, Any] = {'minutes': args.minutes, 'threads': torch.get_num_threads(), 'runs': {}}
     keep_freed_memory()  # as tools/train.py does
-    paces = trials.measure(args.configs, options, args.out_dir / 'pace')
+    paces = equal_budget.measure(args.configs, options, args.out_dir / 'pace')
     plan = [args.epochs or pace.epochs(args.minutes, config) for config, pace in zip(args.configs, paces, strict=True)]
     for config, pace, epochs in zip(args.configs, paces, plan, strict=True):
         work_dir = args.out_dir / config.stem
-        trials.train(config, work_dir, ['--epochs', str(epochs), '--max-minutes', str(args.minutes), *passed])
+        equal_budget.train(
+            TRAIN, config, work_dir, ['--epochs', str(epochs), '--max-minutes', str(args.minutes), *passed]
+        )
         results['runs'][config.stem] = {
             'parameters': pace.parameters,
             'images_per_second, in turns': round(pace.images_per_second, 1),
-            **trials.summary(work_dir, pace.batch_size),
+            **equal_budget.summary(work_dir, pace.batch_size),
         }
-        trials.write_results(args.out_dir, results, by='minutes')
+        equal_budget.write_results(args.out_dir, results, by='minutes')
     print(f'{args.out_dir}/results.json {args.out_dir}/curves.png')
 
 

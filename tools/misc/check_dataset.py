@@ -1,4 +1,4 @@
-"""Check the COCO data sets of a config, as tools/train.py does before it starts, and count what is in them.
+"""Check the COCO data sets of a config like tools/train.py, and count their contents.
 
 python tools/misc/check_dataset.py CONFIG [--cfg-options data_root=DIR] [--write-repaired DIR]
 
@@ -34,13 +34,13 @@ def summary(one: 'CheckedSet') -> str:
 
 
 def main() -> None:
-    """Check and count."""
+    """Check the data sets and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet config')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     parser.add_argument('--write-repaired', metavar='DIR', help='folder for repaired copies of annotation files')
     args = parser.parse_args()
-    from mmsparseswin.cli import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.cli import run_config  # slow to import; --help works without it
     from mmsparseswin.detection.data_check.datasets import inspect_config
 
     cfg = run_config.load_config(args.config, args.cfg_options)

@@ -1,4 +1,4 @@
-"""Convert other people's Swin or SparseSwin weights to ours.
+"""Convert Swin or SparseSwin weights of other libraries to ours.
 
     python tools/model_converters/convert.py swin_tiny_patch4_window7_224.pth swin_tiny.pth
     python tools/model_converters/convert.py https://download.pytorch.org/models/swin_t-704ceda3.pth swin_t.safetensors
@@ -12,7 +12,7 @@ import json
 
 from mmsparseswin import cli
 
-# The names of mmsparseswin.checkpoints.SOURCES, whose import needs torch: --help answers without.
+# Repeated from mmsparseswin.checkpoints.SOURCES, which imports torch: --help works without it.
 SOURCES = (
     *('sparseswin', 'sparseswin_dense', 'microsoft', 'timm', 'torchvision', 'transformers', 'mmdet', 'mmpretrain'),
     *('stvitr_cls', 'stvitr_det', 'mmsparseswin'),
@@ -20,19 +20,24 @@ SOURCES = (
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', metavar='IN', help='.pth, .pt, .bin or .safetensors; a path or an http(s) URL')
     parser.add_argument('out', metavar='OUT', help='.pth or .safetensors')
-    parser.add_argument('--source', default='auto', choices=['auto', *SOURCES], help='whose names it has')
-    parser.add_argument('--ema', action='store_true', help='take the averaged weights of a file that has them')
+    parser.add_argument(
+        '--source',
+        default='auto',
+        choices=['auto', *SOURCES],
+        help='library whose parameter names the file has; default: detected',
+    )
+    parser.add_argument('--ema', action='store_true', help='use the averaged (EMA) weights of the file')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Convert one file."""
+    """Convert a file."""
     args = parse_args()
-    from mmsparseswin.checkpoints import convert, write_weights  # torch comes after the command line
+    from mmsparseswin.checkpoints import convert, write_weights  # slow to import; --help works without it
 
     converted = convert(args.checkpoint, args.source, args.ema)
     meta = {'source': converted.source, 'converted_from': args.checkpoint, 'model': json.dumps(converted.model)}

@@ -1,1 +1,1 @@
-"""Checks of one COCO annotation file: every field's type and meaning, repairs where the right value is certain."""
+"""Check a COCO annotation file: type and meaning of every field, with repairs where the right value is certain."""

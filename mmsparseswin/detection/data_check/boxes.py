@@ -1,4 +1,4 @@
-"""Pictures' sizes, boxes, areas and flags, and how many objects of each class are left to learn or to find."""
+"""Check sizes of pictures, boxes, areas and flags; count the objects of each class that training and test use."""
 
 from typing import Any
 
@@ -12,17 +12,17 @@ from mmsparseswin.errors import few
 
 _LARGEST_PICTURE = 2**31  # pixels; pycocotools counts them in 32 bits
 _FARTHEST = 1e7  # pixels
-_SLACK = 1.0  # pixels by which COCO's own boxes overshoot, by rounding
+_SLACK = 1.0  # pixels by which boxes of COCO itself leave the picture, by rounding
 
 
 class Objects(Struct):
-    """How many objects of one class there are, and what keeps some from being learnt."""
+    """Counts of the objects of one class, and of those that training ignores."""
 
     total: int = 0
     crowd: int = 0
     ignored: int = 0  # flag `ignore`
     tiny: int = 0  # narrower than a pixel
-    left: int = 0  # that training learns
+    left: int = 0  # used by training
 
 
 def check_images(coco: CocoFile, findings: Findings) -> None:
@@ -97,7 +97,7 @@ def check_objects(
 def _check_boxes(boxes: np.ndarray, sizes: np.ndarray, ids: np.ndarray, findings: Findings) -> None:
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     with np.errstate(invalid='ignore'):
-        broken = ~(np.abs(boxes) <= _FARTHEST).all(1)  # not >, so that NaN counts
+        broken = ~(np.abs(boxes) <= _FARTHEST).all(1)  # not >, so that NaN counts as broken
         negative = ~broken & (boxes[:, 2:] < 0).any(1)
         outside = ~broken & ~negative & ((low >= sizes) | (high <= 0)).any(1) & (boxes[:, 2:] > 0).all(1)
         beyond = ~broken & ~negative & ~outside & ((low < -_SLACK) | (high > sizes + _SLACK)).any(1)
@@ -154,7 +154,7 @@ def _check_areas(coco: CocoFile, boxes: np.ndarray, areas: np.ndarray, masks: Ma
         return
     box_areas = boxes[:, 2] * boxes[:, 3]
     right = np.where(masks.areas > 0, np.minimum(masks.areas, box_areas), box_areas)
-    # A rounded area may pass the box by its outline.
+    # A rounded area may exceed the box by the length of its outline.
     impossible = (areas > 1.05 * box_areas + boxes[:, 2] + boxes[:, 3] + 1) | ((areas == 0) & (box_areas > 0))
     for index in np.flatnonzero(impossible):
         value = round(float(right[index]), 2)
@@ -171,7 +171,7 @@ def _check_areas(coco: CocoFile, boxes: np.ndarray, areas: np.ndarray, masks: Ma
         findings.remark(
             f'the areas of annotations {few(ids[apart])} are not those of their masks; mAP by size goes by them'
         )
-    # Box-only files write width x height; where nearly all do, another value is odd.
+    # Files of boxes have width x height as area; where nearly all do, another value is a mistake.
     plain = np.isclose(areas, box_areas, rtol=0.02, atol=1.0)
     if not np.isfinite(masks.areas).any() and 0 < (~plain & ~impossible).sum() < 0.2 * len(areas):
         findings.remark(
@@ -204,7 +204,7 @@ def _check_copies(coco: CocoFile, findings: Findings) -> None:
 def _count(
     coco: CocoFile, classes: tuple[str, ...], boxes: np.ndarray, crowd: np.ndarray, ignored: np.ndarray
 ) -> dict[str, Objects]:
-    """Count what mmdet's CocoDataset keeps: no ignored, tiny or (later, in the loss) crowd object."""
+    """Count the objects that mmdet's CocoDataset keeps: no ignored, tiny or (later, in the loss) crowd object."""
     tiny = (boxes[:, 2:] < 1).any(1)
     left = np.logical_not(crowd | ignored | tiny)
     label = {name: index for index, name in enumerate(classes)}

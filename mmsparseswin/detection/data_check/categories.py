@@ -1,4 +1,4 @@
-"""Categories of an annotation file against the classes that the detector learns.
+"""Compare the categories of an annotation file with the classes of the detector.
 
 mmdet and its metrics number the classes in the order of the file's categories, whatever the order of the config's
 classes; the names that go into a checkpoint are those of the config.

@@ -20,23 +20,23 @@ from mmsparseswin.detection.data_check.reading import decode, parse, read_bytes,
 from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile
 from mmsparseswin.layers.processor import cache_folder
 
-_VERSION = '2'  # of the checks: raise it when they change, so that remembered verdicts are forgotten
-_LARGE = 50 << 20  # bytes from which the check takes seconds
-_SEEN: dict[tuple, 'Verdict'] = {}  # files of this process: val and test mostly read the same one
+_VERSION = '2'  # raise it when the checks change, so that cached verdicts expire
+_LARGE = 50 << 20  # bytes; larger files take seconds to check
+_SEEN: dict[tuple, 'Verdict'] = {}  # cache of this process: val and test mostly read one file
 
 
 class Verdict(msgspec.Struct):
-    """What the check found in one annotation file."""
+    """Findings of the check of one annotation file."""
 
     path: str
-    key: str  # of the file's bytes and of what was asked
+    key: str  # hash of the file's bytes and of the arguments
     errors: list[str] = []
     notes: list[str] = []
     rewrite: bool = False  # a repaired copy is needed
-    renumbered: bool = False  # images or categories have other ids in it
+    renumbered: bool = False  # the copy has other ids of images or categories
     objects: dict[str, Objects] = {}  # by class
     pictures: list[tuple[str, int, int]] = []  # file name, width, height
-    has_object: list[bool] = []  # by picture: an object of a class, whatever the filters leave of it
+    has_object: list[bool] = []  # by picture: True if it has an object of a class, before filters
     ids: list[int] = []  # of the pictures
 
 
@@ -48,7 +48,7 @@ def check_file(
     sections: Sequence[str] = tuple(RECORDS),
     repair_dir: str | None = None,
 ) -> Verdict:
-    """Check the annotation file `path`; a file that was checked before is not checked again.
+    """Check the annotation file `path`, or return the cached verdict.
 
     Args:
         path: the file.
@@ -65,7 +65,7 @@ def check_file(
     digest = hashlib.blake2b(data, digest_size=16)
     digest.update(repr((_VERSION, path, classes, masks_needed, *sections)).encode())
     key = digest.hexdigest()
-    # The first process of a run checks, the others wait for its verdict: each check takes memory of several file sizes.
+    # One process checks and the others wait: a check takes several times the memory of the file.
     with _one_at_a_time(key):
         if (verdict := _SEEN.get((key, repair_dir)) or _recall(key, repair_dir)) is None:
             if len(data) > _LARGE:
@@ -131,7 +131,7 @@ def _check(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Spare Python from looking for cycles among millions of new lists, which have none."""
+    """Pause garbage collection, which would search millions of new lists for cycles that they lack."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -147,7 +147,7 @@ def _cache_file(key: str) -> Path:
 
 @contextmanager
 def _one_at_a_time(key: str) -> Iterator[None]:
-    """Let one process of this machine at a time deal with the file of `key`, where files can be locked."""
+    """Hold a lock for `key` among the processes of this machine, if files can be locked."""
     with ExitStack() as stack:
         with suppress(OSError):
             lock = _cache_file(key).with_suffix('.lock')
@@ -157,7 +157,7 @@ def _one_at_a_time(key: str) -> Iterator[None]:
 
 
 def _recall(key: str, repair_dir: str | None) -> Verdict | None:
-    """Return the remembered verdict; of a file that was repaired only if its copy is there."""
+    """Return the cached verdict, for a repaired file only if its copy exists."""
     try:
         verdict = msgspec.json.decode(_cache_file(key).read_bytes(), type=Verdict)
     except (OSError, msgspec.MsgspecError):
@@ -167,5 +167,5 @@ def _recall(key: str, repair_dir: str | None) -> Verdict | None:
 
 
 def _remember(verdict: Verdict) -> None:
-    with suppress(OSError):  # a read-only home costs time, nothing else
+    with suppress(OSError):  # with a read-only home the file is checked again each time
         write_atomically(_cache_file(verdict.key), msgspec.json.encode(verdict))

@@ -1,4 +1,4 @@
-"""Finds what is wrong with the COCO data sets of a config before a training starts rather than hours into it, or never.
+"""Check the COCO data sets of a config before a training starts.
 
 What is certain is repaired: in a copy of the annotation file, which the data set and its metric then read. Everything
 else is refused in one line.
@@ -27,9 +27,9 @@ _OUR_METRIC = 'mmsparseswin.CocoMetric'
 
 @dataclass
 class CheckedSet:
-    """A COCO data set of a config, checked."""
+    """Checked COCO data set of a config."""
 
-    option: str  # where the config names it, for instance train_dataloader.dataset
+    option: str  # its place in the config, e.g. train_dataloader.dataset
     classes: tuple[str, ...]  # the names that the detector learns, by label
     verdict: Verdict
     errors: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ def check_config(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test'), 
     """Check the data sets of `cfg` by :func:`inspect_config`.
 
     Raises:
-        InputError: one line that names the option or file to mend.
+        InputError: one line that names the option or file to repair.
     """
     checked = inspect_config(cfg, splits, **options)
     errors = list(dict.fromkeys(error for one in checked for error in one.errors))
@@ -113,7 +113,7 @@ def _dataset_class(dataset: dict[str, Any], cfg: Config) -> type[CocoDataset] | 
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     if not inspect.isclass(kind) or not issubclass(kind, CocoDataset):
         return None
-    # LVIS and others read other keys; a file on a remote store is left to mmengine's file backends.
+    # LVIS and others read other keys; remote files need the file backends of mmengine.
     is_plain = kind.load_data_list is CocoDataset.load_data_list and isinstance(dataset.get('ann_file'), str)
     return kind if is_plain and not dataset.get('backend_args') else None
 
@@ -186,7 +186,7 @@ def _asks_for_masks(pipeline: Any) -> bool:
 
 
 def _check_training(one: CheckedSet, filter_cfg: dict[str, Any]) -> None:
-    """See that mmdet's filters leave pictures and objects to learn from."""
+    """Check that mmdet's filters leave pictures and objects to train on."""
     path, pictures = one.verdict.path, one.verdict.pictures
     min_size, drop_empty = filter_cfg.get('min_size', 0), filter_cfg.get('filter_empty_gt', False)
     small = [name for name, width, height in pictures if min(width, height) < min_size]
@@ -226,14 +226,14 @@ def _check_scoring(one: CheckedSet) -> None:
 
 
 def _check_metric(metric: Any, option: str, one: CheckedSet, masks: bool, repair_dir: str | None) -> None:
-    """See that a metric reads the file of its data set, or one that lists its images, and give it the repaired view.
+    """Check that a metric reads the file of its data set or one with all its images; give it the repaired copy.
 
     Raises:
-        InputError: its file is missing or of other images, which mmdet would tell after the whole evaluation.
+        InputError: its file is missing or of other images, which mmdet would report after the whole evaluation.
     """
     path, verdict = metric['ann_file'], one.verdict
     if repair_dir is not None and os.path.dirname(path) == os.path.abspath(repair_dir):
-        return  # of the val and test metric one dict: repaired before
+        return  # val and test share one metric dict: already repaired
     if not os.path.isfile(path):
         raise InputError(f'{option}: no annotation file {path}; name it with --cfg-options {option}.ann_file=FILE')
     if not os.path.samefile(path, verdict.path):
@@ -269,11 +269,11 @@ def check_num_classes(model: Any, one: CheckedSet) -> None:
 
 
 def _find(node: Any, path: str) -> Iterator[tuple[str, int]]:
-    """Yield every `num_classes` of the heads: a backbone's or preprocessor's own one is no concern of the detector."""
+    """Yield every `num_classes` of the heads; those of a backbone or preprocessor do not concern the detector."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == 'num_classes' and isinstance(value, int):
-                # An RPN tells objects from background whatever the classes are.
+                # An RPN separates objects from background, without classes.
                 if '.rpn_head.' not in f'{path}.':
                     yield f'{path}.{key}', value
             elif key not in ('backbone', 'data_preprocessor'):

@@ -1,4 +1,4 @@
-"""What the check of one annotation file finds: errors, repairs, remarks."""
+"""Collect the errors, repairs and remarks of the check of one annotation file."""
 
 from typing import Any
 
@@ -31,12 +31,12 @@ class Findings:
         self.notes.append(f'annotation file {self.path}: {text}')
 
     def repaired(self, text: str) -> None:
-        """Say what was repaired."""
+        """Add a line about a repair."""
         self.rewrite = True
         self.remark(f'{text} (repaired in a copy)')
 
     def change(self, section: str, index: int, **fields: Any) -> None:
-        """Give fields of one record new values in the repaired copy."""
+        """Set fields of one record to new values in the repaired copy."""
         self.fields.setdefault(section, {}).setdefault(index, {}).update(fields)
 
     def apply(self, content: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ids: unique, whole numbers that evaluators take, and references that lead somewhere.
+"""Check ids: unique whole numbers that evaluators accept, and references to existing records.
 
 Evaluators mark a matched object by its annotation id, so that 0 and texts count as unmatched; image ids go through
 numpy. An id is only a name, so renumbering is certain as long as every reference leads to one record.
@@ -18,7 +18,7 @@ _LARGEST = 2**53  # faster-coco-eval keeps ids as doubles
 
 
 def check_ids(coco: CocoFile, findings: Findings) -> None:
-    """Check and, where that is certain, repair the ids of `coco`; its records get the repaired ones, too."""
+    """Check the ids of `coco` and repair them where the right value is certain, in its records too."""
     images = _number(coco.images, 'images', findings)
     categories = _number(coco.categories, 'categories', findings)
     if findings.errors:

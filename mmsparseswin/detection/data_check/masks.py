@@ -1,4 +1,4 @@
-"""Masks: polygons and run lengths that pycocotools can draw, and that fit their picture and box.
+"""Check masks: polygons and run lengths that pycocotools can draw, and that fit their picture and box.
 
 pycocotools trusts its input: a coordinate of 1e9 or NaN takes all memory, a damaged run length crashes the process, an
 RLE of another size is folded into the picture line by line, and a polygon of four numbers is drawn as a box.
@@ -18,7 +18,7 @@ _LONGEST_RUN = 7  # characters; five bits each, so that a run fits 35 bits
 
 
 class MaskCheck:
-    """Look at the masks of a file one by one and report at the end.
+    """Check the masks of a file one by one and report at the end.
 
     Args:
         needed: masks are trained on or scored. Without, a wrong mask is only mentioned.
@@ -48,7 +48,7 @@ class MaskCheck:
 
     def _look_at_polygons(self, index: int, ann: Annotation, width: int, height: int) -> None:
         parts = [part for part in ann.segmentation if len(part) >= 6]  # type: ignore[union-attr]
-        slack = max(width, height)  # COCO's own polygons overshoot a little, amodal ones more
+        slack = max(width, height)  # polygons of COCO leave the picture a little, amodal ones more
         left, top, right, bottom, area = np.inf, np.inf, -np.inf, -np.inf, 0.0
         for part in parts:
             xs, ys = part[::2], part[1::2]
@@ -56,7 +56,7 @@ class MaskCheck:
                 self._wrong.append((ann.id, f'a polygon of {len(part)} numbers, an odd count'))
                 return
             low_x, low_y, high_x, high_y = min(xs), min(ys), max(xs), max(ys)
-            # Not <, so that NaN fails; min and max may pass over one, a sum does not.
+            # Not <, so that NaN fails; min and max may ignore a NaN, a sum does not.
             inside = low_x >= -slack and low_y >= -slack and high_x <= width + slack and high_y <= height + slack
             if not inside or sum(part) - sum(part) != 0:
                 self._wrong.append((ann.id, 'polygon coordinates that are not finite or far beyond the picture'))
@@ -93,7 +93,7 @@ class MaskCheck:
         )
 
     def report(self) -> None:
-        """Hand what was found to the findings."""
+        """Add the results to the findings."""
         findings = self._findings
         if self._parts_dropped:
             findings.repaired(

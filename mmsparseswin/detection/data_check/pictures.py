@@ -1,4 +1,4 @@
-"""Picture files against an annotation file: present, of the size it says, turned or not, of 8 bits."""
+"""Compare picture files with an annotation file: existence, size, orientation, 8 bits."""
 
 import os
 import random
@@ -6,8 +6,8 @@ import random
 from mmsparseswin.errors import few
 from mmsparseswin.image_headers import read_header, size_mismatch
 
-_ALL = 2000  # sets up to this size are looked at whole
-_SAMPLE = 500  # pictures of a larger set
+_ALL = 2000  # sets up to this size are checked completely
+_SAMPLE = 500  # pictures checked of a larger set
 
 
 def check_sizes(pictures: list[tuple[str, int, int]], folder: str, source: str) -> tuple[list[str], list[str]]:

@@ -1,7 +1,7 @@
-"""The one place that reads COCO annotation files: encodings, damaged JSON, values of a wrong type.
+"""Read COCO annotation files: encodings, damaged JSON, values of a wrong type.
 
 A file whose values all have the right types is decoded in one go. Any other is read a second time, record by record, to
-name the wrong ones and to mend what is certain.
+name the wrong ones and to repair certain values.
 """
 
 import codecs
@@ -19,7 +19,7 @@ from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile, needed_f
 from mmsparseswin.errors import InputError
 
 _WHOLE = msgspec.json.Decoder(CocoFile)
-_WRONG = (msgspec.ValidationError, OverflowError, UnicodeEncodeError)  # the last of a lone surrogate in a text
+_WRONG = (msgspec.ValidationError, OverflowError, UnicodeEncodeError)  # UnicodeEncodeError: a lone surrogate in a text
 _WRONG_TYPE = re.compile(r'(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?$', re.DOTALL)
 
 
@@ -73,7 +73,7 @@ def parse(data: bytes, path: str) -> dict[str, Any]:
 
 
 def read_coco(path: str, option: str) -> dict[str, list[dict[str, Any]]]:
-    """Read images, annotations and categories as they stand in the file, all fields of each record.
+    """Read images, annotations and categories unchanged, with all fields of each record.
 
     Raises:
         InputError: the file is missing, not JSON, or records lack fields or have values of a wrong type.
@@ -158,10 +158,10 @@ def _wrong_type(error: Exception) -> str:
 
 
 def _mend(record: dict[str, Any]) -> dict[str, Any]:
-    """Return new values for fields of an annotation whose meaning is certain though their type is wrong."""
+    """Return new values for fields of an annotation with a wrong type but a certain meaning."""
     changes: dict[str, Any] = {}
     if 'id' not in record or record['id'] is None:
-        changes['id'] = 0  # numbered anew by ids.py
+        changes['id'] = 0  # ids.py gives a new number
     for name in ('iscrowd', 'ignore'):
         value = record.get(name, 0)
         if value is None or (isinstance(value, float) and value in (0.0, 1.0)):

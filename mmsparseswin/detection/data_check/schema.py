@@ -1,4 +1,4 @@
-"""The fields of a COCO file that detectors and evaluators read, and the types they must have.
+"""Define the fields of a COCO file that detectors and evaluators read, and their types.
 
 msgspec decodes a file of 860,000 annotations straight into these classes in seconds and names the first wrong value.
 Fields that are not listed here are neither read nor checked; a repaired copy keeps them.
@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 Number = int | float
-Id = int | float | str  # texts and fractions are read, to be numbered anew: see ids.py
+Id = int | float | str  # ids.py renumbers texts and fractions
 Flag = int | bool | UnsetType
 
 
@@ -50,7 +50,7 @@ class Category(Struct, gc=False):
 
 
 class CocoFile(Struct, gc=False):
-    """A whole file."""
+    """A whole annotation file."""
 
     images: list[Image]
     annotations: list[Annotation]

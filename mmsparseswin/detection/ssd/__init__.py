@@ -1,1 +1,1 @@
-"""SSD: priors, six maps, head and augmentation (docs/models/ssd.md)."""
+"""Build SSD: priors, six maps, head and augmentation (docs/models/ssd.md)."""

@@ -1,4 +1,4 @@
-"""Transforms of docs/models/ssd.md, 'Augmentation' (published with albumentations) that mmcv and mmdet lack.
+"""Provide transforms of docs/models/ssd.md, 'Augmentation' (published with albumentations) that mmcv and mmdet lack.
 
 Probabilities are the config's business: mmcv's RandomChoice and RandomApply. Images are uint8.
 """
@@ -18,7 +18,7 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 @TRANSFORMS.register_module()
 class RandomBrightnessContrast(BaseTransform):
-    """All values times 1 +- `contrast`, then plus or minus `brightness` of the full range."""
+    """Multiply all values by 1 +- `contrast`, then add up to +- `brightness` of the full range."""
 
     def __init__(self, brightness: float = 0.2, contrast: float = 0.2) -> None:
         self.brightness = brightness
@@ -69,7 +69,7 @@ class RandomColorShift(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PadToAtLeast(BaseTransform):
-    """Put the image in the middle of a canvas of at least `size`; a side that is as long already stays.
+    """Put the image in the middle of a canvas of at least `size`; a longer side stays.
 
     Args:
         size: width and height in pixels.

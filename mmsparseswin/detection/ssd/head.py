@@ -1,4 +1,4 @@
-"""mmdet's SSD head with the published hard negatives and loss averages.
+"""Extend mmdet's SSD head by the published hard negatives and loss averages.
 
 See docs/models/ssd.md, 'Matching, losses and prediction'.
 """
@@ -48,10 +48,10 @@ class RelativeSSDHead(SSDHead):
                 f'{self.prior_generator.num_levels}; give one number per map'
             )
         self.box_loss_per = box_loss_per
-        self.loss_cls = None  # mmdet's prediction looks at it, mmdet's SSDHead lacks it
+        self.loss_cls = None  # mmdet's prediction reads it, but mmdet's SSDHead lacks it
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Maps (B, C, H, W) -> scores (B, priors * (classes + 1), H, W) and boxes (B, priors * 4, H, W), float32.
+        """Return scores (B, priors * (classes + 1), H, W) and boxes (B, priors * 4, H, W) in float32.
 
         mmcv's NMS has no bfloat16 kernel, and a box of 336 pixels would be off by one.
         """
@@ -63,7 +63,7 @@ class RelativeSSDHead(SSDHead):
     def get_anchors(
         self, featmap_sizes: list[tuple[int, int]], batch_img_metas: list[dict], device: Any = 'cuda'
     ) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Priors of each image and map, in pixels; all of them valid."""
+        """Return the priors of each image and map in pixels, all of them valid."""
         anchors, valid = super().get_anchors(featmap_sizes, batch_img_metas, device)
         metas = zip(anchors, batch_img_metas, strict=True)
         return [_to_pixels(levels, meta) for levels, meta in metas], valid
@@ -74,7 +74,7 @@ class RelativeSSDHead(SSDHead):
         )
 
     def get_targets(self, *args: Any, **kwargs: Any) -> tuple:
-        """As mmdet's; under 'coordinate' the box weights turn a sum over N into a mean over 4 * positives.
+        """Return mmdet's targets; under 'coordinate' the box weights give a mean over 4 * positives, not a sum over N.
 
         N counts an image without positives as one, the mean does not.
         """
@@ -94,7 +94,7 @@ class RelativeSSDHead(SSDHead):
         *args,
         **kwargs,
     ) -> tuple[Tensor, Tensor]:
-        """Losses of one image, (1,) and ()."""
+        """Return the losses of one image, (1,) and ()."""
         loss_cls, loss_bbox = super().loss_by_feat_single(
             cls_score, bbox_pred, anchor, labels, label_weights, *args, **kwargs
         )
@@ -106,6 +106,6 @@ class RelativeSSDHead(SSDHead):
 
 
 def _to_pixels(priors: list[Tensor], img_meta: dict) -> list[Tensor]:
-    """Stretch priors over the padded batch, which the maps show."""
+    """Scale priors to the padded batch, which the maps cover."""
     height, width = img_meta['batch_input_shape'][:2]
     return [level * level.new_tensor((width, height, width, height)) for level in priors]

@@ -1,4 +1,4 @@
-"""Swin whose maps are taken after patch merging, as Swin-T-A of docs/models/ssd.md, 'Backbones'."""
+"""Build a Swin with maps taken after patch merging, Swin-T-A of docs/models/ssd.md, 'Backbones'."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from mmsparseswin.registry import MODELS
 
 @MODELS.register_module()
 class MergedSwin(Swin):
-    """Swin that returns what enters the blocks of a stage instead of what leaves them.
+    """Swin that returns the inputs of the blocks of a stage instead of their outputs.
 
     The parameter names are Swin's; the blocks of the last stage in ``out_indices`` would change no output and are not
     built.
@@ -40,7 +40,7 @@ class MergedSwin(Swin):
         return SwinStage([], self._make_merging(i) if i else None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """As :meth:`Swin.forward`, with the outputs taken before the blocks of their stages."""
+        """Run :meth:`Swin.forward` with the outputs taken before the blocks of their stages."""
         image, pixels = split_valid_area(x, self.in_channels)
         tokens, grid = self._embed(image, pixels)
         outs = []

@@ -1,4 +1,4 @@
-"""SSD's priors (arXiv 1512.02325) in units of the image, so that they fit an image of any size."""
+"""Generate SSD's priors (arXiv 1512.02325) in units of the image, for images of any size."""
 
 from collections.abc import Sequence
 
@@ -41,13 +41,13 @@ class RelativeSSDAnchorGenerator(SSDAnchorGenerator):
         self.clip = clip
 
     def gen_base_anchors(self) -> list[Tensor]:
-        """Corners (priors, 4) around (0, 0) of a cell of each map; all wide boxes before the upright ones."""
+        """Return corners (priors, 4) around (0, 0) of a cell of each map, all wide boxes before the upright ones."""
         return [torch.cat((boxes[:2], boxes[2::2], boxes[3::2])) for boxes in super().gen_base_anchors()]
 
     def gen_single_level_base_anchors(
         self, base_size: float, scales: Tensor, ratios: Tensor, center: tuple[float, float] | None = None
     ) -> Tensor:
-        """Corners (priors, 4) around (0, 0)."""
+        """Return corners (priors, 4) around (0, 0)."""
         return super().gen_single_level_base_anchors(base_size, scales, ratios, (0.0, 0.0))
 
     def single_level_grid_priors(
@@ -57,7 +57,7 @@ class RelativeSSDAnchorGenerator(SSDAnchorGenerator):
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = 'cuda',
     ) -> Tensor:
-        """Corners x1, y1, x2, y2 of all priors of a map of (height, width) cells: (cells * priors, 4)."""
+        """Return corners x1, y1, x2, y2 of all priors of a map of (height, width) cells: (cells * priors, 4)."""
         half = self.base_anchors[level_idx][:, 2:].to(device, dtype)  # (A, 2): half the width, half the height
         if self.clip:
             half = half.clamp(max=0.5)
@@ -75,5 +75,5 @@ class RelativeSSDAnchorGenerator(SSDAnchorGenerator):
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = 'cuda',
     ) -> Tensor:
-        """The priors with these numbers."""
+        """Return the priors with these numbers."""
         return self.single_level_grid_priors(featmap_size, level_idx, dtype, device)[prior_idxs]

@@ -1,4 +1,4 @@
-"""Six maps for SSD from any backbone (docs/models/ssd.md, 'Backbones')."""
+"""Make six maps for SSD from any backbone (docs/models/ssd.md, 'Backbones')."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,16 +20,16 @@ MAPS = 6
 
 @MODELS.register_module()
 class LN2d(nn.LayerNorm):
-    """Layer norm over the channels of each cell of a map."""
+    """Apply layer norm over the channels of each cell of a map."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+        """Normalise (B, C, H, W); the shape stays."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 @MODELS.register_module()
 class SixMapBackbone(BaseModule):
-    """A backbone's own maps, and smaller ones made from its last, six in all.
+    """Backbone with six maps: its own and smaller ones made from its last.
 
     Each further map is a 1x1 and a 3x3 convolution, both with norm and ReLU, of the map before.
 
@@ -89,7 +89,7 @@ class SixMapBackbone(BaseModule):
         self.out_channels = tuple(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), or what else the backbone takes -> six maps (B, C, h, w), finest first."""
+        """Return six maps (B, C, h, w), finest first, for an input of the backbone such as (B, 3, H, W)."""
         maps = list(self.backbone(x))
         if self.expand is not None:
             tokens, grid = self.expand(maps[-1].flatten(2).transpose(1, 2), Grid(*maps[-1].shape[2:]))
@@ -102,7 +102,7 @@ class SixMapBackbone(BaseModule):
 
 
 def _pad_to(x: Tensor, side: int) -> Tensor:
-    """Zeros around ``x`` (B, C, h, w) where a side is shorter; for 2 -> 3 this is padding 1 as published at 224."""
+    """Pad shorter sides of ``x`` (B, C, h, w) with zeros; from 2 to 3 this is the published padding 1 at 224."""
     lack = [max(side - length, 0) for length in x.shape[2:]]
     top, left = ((n + 1) // 2 for n in lack)
     return F.pad(x, (left, lack[1] - left, top, lack[0] - top)) if any(lack) else x

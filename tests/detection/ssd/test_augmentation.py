@@ -1,4 +1,4 @@
-"""Boxes follow their pixels; colours stay in their limits; the shipped pipelines are whole."""
+"""Test that boxes follow their pixels, colours stay in their limits and the shipped pipelines run."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def build(name: str, **kwargs):
 
 
 def picture(height=37, width=61, boxes=((10, 5, 30, 20), (22, 11, 40, 33))) -> dict:
-    """Noise on which each box is one flat colour, so that a box can be checked against its pixels."""
+    """Draw noise on which each box is one flat colour, so that a box can be checked against its pixels."""
     image = np.random.default_rng(0).integers(0, 100, (height, width, 3), dtype=np.uint8)
     for x1, y1, x2, y2 in boxes:
         image[y1:y2, x1:x2] = 200
@@ -126,7 +126,7 @@ def test_hue_goes_round_and_grey_has_none():
 
 @pytest.fixture
 def coco(tmp_path) -> Path:
-    """A picture with a box, one with a crowd besides, one without objects."""
+    """Write a picture with a box, one with a crowd besides and one without objects."""
     rng = np.random.default_rng(0)
     images, annotations = [], []
     (tmp_path / 'train2017').mkdir()

@@ -1,4 +1,4 @@
-"""Losses and predictions of the SSD head against a restatement in units of the image.
+"""Compare losses and predictions of the SSD head with a restatement in units of the image.
 
 See docs/models/ssd.md, 'Matching, losses and prediction'.
 """
@@ -42,7 +42,7 @@ def outputs(images: int, spread: float = 2.0) -> tuple[list, list]:
 
 
 def flat(maps: list[torch.Tensor], numbers: int) -> torch.Tensor:
-    """(B, priors, numbers), cell by cell."""
+    """Return (B, priors, numbers), cell by cell."""
     return torch.cat([m.permute(0, 2, 3, 1).reshape(len(m), -1, numbers) for m in maps], 1)
 
 
@@ -51,7 +51,7 @@ def meta(**kwargs) -> dict:
 
 
 def spec_loss(scores, boxes, truths, per: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Background is class 0 here, as published. `truths`: (boxes in units of the image, labels from 1) per image."""
+    """Compute the losses, background is 0; `truths`: (boxes in units of the image, labels from 1) per image."""
     priors = spec_priors(MAPS)
     scores = flat(scores, CLASSES + 1).roll(1, -1)  # mmdet has the background last
     offsets, targets, conf, counted = [], [], 0.0, 0

@@ -1,4 +1,4 @@
-"""The priors of docs/models/ssd.md, 'Priors', restated here in plain numbers."""
+"""Compare the priors of docs/models/ssd.md, 'Priors', with plain numbers."""
 
 import math
 
@@ -17,7 +17,7 @@ MAPS = {
 
 
 def spec_priors(sizes: list[tuple[int, int]]) -> torch.Tensor:
-    """Centre, width and height of every prior in units of the image: (priors, 4)."""
+    """Return centre, width and height of every prior in units of the image: (priors, 4)."""
     priors = []
     for level, (rows, columns) in enumerate(sizes):
         side, following = SIDES[level : level + 2]

@@ -1,4 +1,4 @@
-"""Six maps: the published sizes and counts, each part against a restatement, any image size."""
+"""Test six maps: published sizes and counts, each part against a second implementation, any image size."""
 
 import math
 from itertools import pairwise
