@@ -17,18 +17,18 @@ __version__ = '0.1.0'
 __all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'fast_path', 'list_models']
 
 mim.register_with_mmengine()
-_backbones = import_module('mmsparseswin.backbones')  # a table of names; torch comes with the first of them
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when one of its names is asked for (PEP 562)."""
     if name == 'fast_path':
         return import_module('mmsparseswin.layers.fast_path').fast_path
-    if name not in _backbones.FILES:
+    backbones = import_module('mmsparseswin.backbones')
+    if name not in backbones.FILES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(_backbones, name)
+    return getattr(backbones, name)
 
 
 def __dir__() -> list[str]:
     """List the names that are not imported yet, too."""
-    return sorted({*globals(), *__all__, *_backbones.FILES})
+    return sorted({*globals(), *__all__})

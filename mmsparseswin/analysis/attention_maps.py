@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmsparseswin.analysis.attention_slots import dense, near_slots
+from mmsparseswin.analysis.attention_slots import dense, neighbourhood_slots
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
@@ -114,13 +114,13 @@ class _Recorder(ExitStack):
         return Attention('window', i, j, shift, window, self.grid, weights, (self.grid,), plan)
 
     def _semantic(self, i: int, j: int, stage: SemanticStage, weights: Tensor) -> Attention:
-        near = stage.plan(self.given, weights.device).of_block(j % UNIT)
-        if near.query_map.valid is not None:
+        plan = stage.plan(self.given, weights.device).of_block(j % UNIT)
+        if plan.query_map.valid is not None:
             alone = stage.plan(self.grid, weights.device).of_block(j % UNIT)
-            near, weights = alone, _without_padding(near, alone, weights)
+            plan, weights = alone, _without_padding(plan, alone, weights)
         side = stage.window if j % UNIT == UNIT - 1 else stage.tokens
-        window = None if near.queries is None else (side, side)
-        return Attention('semantic', i, j, 0, window, near.query_map, weights, near.key_maps, near)
+        window = None if plan.queries is None else (side, side)
+        return Attention('semantic', i, j, 0, window, plan.query_map, weights, plan.key_maps, plan)
 
     def _tokens(self, i: int, j: int, weights: Tensor) -> Attention:
         return Attention('tokens', i, j, 0, None, self.grid, weights)
@@ -151,10 +151,10 @@ class _Recorder(ExitStack):
         self.enter_context(module.register_forward_hook(keep))
 
 
-def _without_padding(near: Neighbourhood, alone: Neighbourhood, weights: Tensor) -> Tensor:
-    """Rearrange the weights of one padded image from the plan ``near`` into the plan ``alone`` of the unpadded one."""
-    between = dense(near_slots(near, weights))
-    between = between[:, :, _valid(near.query_map)][..., torch.cat(_numbered(near.key_maps))]
+def _without_padding(plan: Neighbourhood, alone: Neighbourhood, weights: Tensor) -> Tensor:
+    """Rearrange the weights of one padded image from the plan ``plan`` into the plan ``alone`` of the unpadded one."""
+    between = dense(neighbourhood_slots(plan, weights))
+    between = between[:, :, _valid(plan.query_map)][..., torch.cat(_numbered(plan.key_maps))]
     if alone.queries is None or alone.keys is None:
         return between
     queries, keys = alone.queries.view(alone.windows, -1), alone.keys.view(alone.windows, -1)

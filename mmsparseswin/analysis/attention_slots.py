@@ -33,18 +33,18 @@ def window_slots(plan: WindowPlan, weights: Tensor, grid: Grid) -> Slots:
     return Slots(tokens, tokens, _scaled(weights * seen), (count, count))
 
 
-def near_slots(near: Neighbourhood, weights: Tensor) -> Slots:
+def neighbourhood_slots(neighbourhood: Neighbourhood, weights: Tensor) -> Slots:
     """Return the slots of a neighbourhood of STViT-R; a query of several slots keeps one of them."""
-    looking = near.query_map.height * near.query_map.width
-    seen = sum(grid.height * grid.width for grid in near.key_maps)
+    looking = neighbourhood.query_map.height * neighbourhood.query_map.width
+    seen = sum(grid.height * grid.width for grid in neighbourhood.key_maps)
     queries, keys = (torch.arange(n, device=weights.device)[None] for n in (looking, seen))
-    if near.inverse is None or near.keys is None:
+    if neighbourhood.inverse is None or neighbourhood.keys is None:
         return Slots(queries, keys, weights[:, :, None], (looking, seen))
-    keys = near.keys.view(near.windows, -1)
-    places = torch.full((near.windows * weights.shape[-2],), looking, device=weights.device)
-    places[near.inverse] = queries[0]
-    weights = weights.unflatten(0, (-1, near.windows)).transpose(1, 2) * (keys < seen)[:, None]
-    return Slots(places.view(near.windows, -1), keys, _scaled(weights), (looking, seen))
+    keys = neighbourhood.keys.view(neighbourhood.windows, -1)
+    places = torch.full((neighbourhood.windows * weights.shape[-2],), looking, device=weights.device)
+    places[neighbourhood.inverse] = queries[0]
+    weights = weights.unflatten(0, (-1, neighbourhood.windows)).transpose(1, 2) * (keys < seen)[:, None]
+    return Slots(places.view(neighbourhood.windows, -1), keys, _scaled(weights), (looking, seen))
 
 
 def dense(slots: Slots) -> Tensor:

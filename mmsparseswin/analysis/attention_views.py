@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmsparseswin.analysis.attention_maps import Attention
-from mmsparseswin.analysis.attention_slots import Slots, dense, near_slots, window_slots
+from mmsparseswin.analysis.attention_slots import Slots, dense, neighbourhood_slots, window_slots
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
 
@@ -100,7 +100,7 @@ def _slots(record: Attention) -> Slots:
     if record.plan is None:
         raise InputError(f'attention of kind {record.kind!r} has no windows to put together: use record.weights')
     if isinstance(record.plan, Neighbourhood):
-        return near_slots(record.plan, record.weights)
+        return neighbourhood_slots(record.plan, record.weights)
     return window_slots(record.plan, record.weights, record.grid)
 
 

@@ -182,9 +182,9 @@ class STViTR(SparseStageSwin):
             options |= {'pooling': self.pooling, 'conv_pos': self.use_conv_pos, 'shortcut': self.shortcut}
             return TokenGeneration(see_seeds=self.preset == 'cls', **options)
         if self.relative_pos and role in (3, 4):
-            options['bias_side'] = (self._tokens(),) * 2 if role == 3 else self._raster()
+            options['bias_side'] = (self._tokens(),) * 2 if role == 3 else self._token_grid()
         if self.use_global and j == 2:  # in the first unit only, as published
-            options['global_side'] = self._raster()
+            options['global_side'] = self._token_grid()
         return SemanticBlock(**options)
 
     def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
@@ -197,7 +197,7 @@ class STViTR(SparseStageSwin):
         """Side of a window's semantic tokens; clipped as the window is."""
         return min(self.tokens_per_window, self._window(SEMANTIC))
 
-    def _raster(self) -> tuple[int, int]:
+    def _token_grid(self) -> tuple[int, int]:
         """All semantic tokens at ``img_size``."""
         grid, window, tokens = self._grid(SEMANTIC), self._window(SEMANTIC), self._tokens()
         return -(-grid.height // window) * tokens, -(-grid.width // window) * tokens

@@ -229,7 +229,7 @@ def _with_semantic_tokens(tensors: Mapping[str, Tensor], shapes: Shapes, depth: 
         if f'{name}.pool.logit.weight' in tensors and j % 6 == 1:
             result |= _linear(f'{name}.pool.conv', width, 1, 3, 3) | _norm(f'{name}.pool.norm', width)
             result[f'{name}.pool.logit.weight'] = (1, width)
-        # Sizes that depend on the raster: as they are.
+        # Sizes that depend on the token grid: as they are.
         if (table := tensors.get(f'{name}.attn.relative_position_bias_table')) is not None and j % 6 in (3, 4):
             result[f'{name}.attn.relative_position_bias_table'] = (table.shape[0], heads)
         if (tokens := tensors.get(f'{name}.global_tokens')) is not None and j == 2:

@@ -67,8 +67,8 @@ def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Ten
 
 def multiply(x: Tensor, weight: Tensor) -> Tensor:
     """(..., k), (n, k) -> (..., n): a linear layer whose weights belong to no module."""
-    watched = not _fits(x, weight) or torch.is_autocast_enabled('cpu')
-    if not watched and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
+    plain = _fits(x, weight) and not torch.is_autocast_enabled('cpu')
+    if plain and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
         return _product(x, weight)
     return F.linear(x, weight)
 

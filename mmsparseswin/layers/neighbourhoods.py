@@ -1,6 +1,6 @@
 """Which tokens see which in a dumbbell unit of STViT-R: pooling cells, neighbourhoods and masks as index tables.
 
-A unit looks at two token maps, the image's and the raster of semantic tokens (a few per window of the image). Its
+A unit looks at two token maps, the image's and the token_grid of semantic tokens (a few per window of the image). Its
 attentions take the queries of one window and the keys of a neighbourhood around it. Both are chosen by index after
 all projections, which therefore run once per token (docs/models/stvit_r.md, 'Detector projections'); the tables depend
 on the grid alone and are cached.
@@ -40,7 +40,7 @@ class Neighbourhood(NamedTuple):
     pools: tuple[PooledMap | None, ...] = ()  # where a map of `key_maps` is the means of one; () if none is
 
     def chunks(self, keys: int) -> 'list[Neighbourhood]':
-        """The same by some windows at a time, with about ``keys`` keys in all; their slots follow one another."""
+        """Split into neighbourhoods of a few windows with about ``keys`` keys each; their slots follow one another."""
         if self.queries is None or self.keys is None:
             return [self]
         step = max(1, keys * self.windows // len(self.keys))
@@ -59,7 +59,7 @@ class Neighbourhood(NamedTuple):
 class UnitPlan(NamedTuple):
     """All tables of a dumbbell unit on one grid."""
 
-    raster: Grid  # the semantic tokens
+    token_grid: Grid  # the semantic tokens
     cells: Tensor  # (T, slots) image token in each slot of a pooling cell; one past the last is a zero token
     repeats: Tensor  # (T, slots) True where a slot repeats another, because cells differ in size or are cut
     generate: Neighbourhood  # block 1: semantic tokens of a window -> image tokens around it
@@ -69,7 +69,7 @@ class UnitPlan(NamedTuple):
     recover: Neighbourhood  # block 5: image tokens -> semantic tokens
 
     def of_block(self, number: int) -> Neighbourhood:
-        """That of block 1, 2, 3, 4 or 5."""
+        """Return the neighbourhood of block ``number`` (1-5)."""
         return (self.generate, self.regenerate, self.local, self.everywhere, self.recover)[number - 1]
 
 
@@ -128,8 +128,8 @@ def _to(value: Any, device: torch.device) -> Any:
 def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool, global_keys: int | None) -> UnitPlan:
     if official:
         grid = Grid(grid.height, grid.width)
-    raster = _raster(grid, window, tokens, official)
-    cells, repeats = _cells(grid, window, tokens, raster, official)
+    token_grid = _token_grid(grid, window, tokens, official)
+    cells, repeats = _cells(grid, window, tokens, token_grid, official)
     windows = -(-grid.height // window), -(-grid.width // window)
     # The padding in image tokens, which the published code also uses where it counts semantic tokens.
     pads = (-grid.height % window, -grid.width % window) if official else None
@@ -138,19 +138,22 @@ def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool
     def image(before: int, after: int) -> _Source:
         return _source(grid, windows, window, before, after, pads)
 
-    own = _source(raster, windows, tokens, 0, 0, None)
-    everywhere = _whole(raster, (raster,), global_keys)
+    own = _source(token_grid, windows, tokens, 0, 0, None)
+    everywhere = _whole(token_grid, (token_grid,), global_keys)
     if preset == 'cls':
-        generate = _near(raster, tokens, [own, image(half, half)])
-        regenerate, recover = _whole(raster, (raster, grid), global_keys), _whole(grid, (raster,), global_keys)
+        generate = _neighbourhood(token_grid, tokens, [own, image(half, half)])
+        regenerate, recover = (
+            _whole(token_grid, (token_grid, grid), global_keys),
+            _whole(grid, (token_grid,), global_keys),
+        )
     else:
-        generate = _near(raster, tokens, [image(half, window - half)], may_be_dense=not official)
-        regenerate = _near(raster, tokens, [image(window, window)], may_be_dense=not official)
+        generate = _neighbourhood(token_grid, tokens, [image(half, window - half)], may_be_dense=not official)
+        regenerate = _neighbourhood(token_grid, tokens, [image(window, window)], may_be_dense=not official)
         reach = 4 * tokens
-        semantic = _source(raster, windows, tokens, reach, reach, pads)
-        recover = _near(grid, window, [semantic], may_be_dense=not official)
-    local = _near(raster, tokens, [own], may_be_dense=False)
-    return UnitPlan(raster, cells, repeats, generate, regenerate, local, everywhere, recover)
+        semantic = _source(token_grid, windows, tokens, reach, reach, pads)
+        recover = _neighbourhood(grid, window, [semantic], may_be_dense=not official)
+    local = _neighbourhood(token_grid, tokens, [own], may_be_dense=False)
+    return UnitPlan(token_grid, cells, repeats, generate, regenerate, local, everywhere, recover)
 
 
 def _bounds(length: int, window: int, tokens: int) -> tuple[Tensor, Tensor]:
@@ -161,7 +164,7 @@ def _bounds(length: int, window: int, tokens: int) -> tuple[Tensor, Tensor]:
     return start.flatten(), stop.flatten()
 
 
-def _raster(grid: Grid, window: int, tokens: int, official: bool) -> Grid:
+def _token_grid(grid: Grid, window: int, tokens: int, official: bool) -> Grid:
     """The semantic tokens; unless all of them are wanted, those whose cell has a valid image token."""
 
     def size(height: int, width: int) -> tuple[int, int]:
@@ -171,7 +174,7 @@ def _raster(grid: Grid, window: int, tokens: int, official: bool) -> Grid:
     return Grid(*size(grid.height, grid.width), grid.valid and tuple(size(*valid) for valid in grid.valid))
 
 
-def _cells(grid: Grid, window: int, tokens: int, raster: Grid, official: bool) -> tuple[Tensor, Tensor]:
+def _cells(grid: Grid, window: int, tokens: int, token_grid: Grid, official: bool) -> tuple[Tensor, Tensor]:
     """Image token in each slot of each cell (T, slots), and which slots repeat another."""
 
     def axis(length: int, count: int) -> tuple[Tensor, Tensor]:
@@ -182,8 +185,8 @@ def _cells(grid: Grid, window: int, tokens: int, raster: Grid, official: bool) -
         position = torch.minimum(position, last - 1)
         return position.where(position < length, -1), repeat
 
-    rows, row_repeats = axis(grid.height, raster.height)
-    cols, col_repeats = axis(grid.width, raster.width)
+    rows, row_repeats = axis(grid.height, token_grid.height)
+    cols, col_repeats = axis(grid.width, token_grid.width)
     index = _cross(rows * grid.width, cols, torch.add)
     outside = _cross(rows < 0, cols < 0, torch.logical_or)
     return index.masked_fill(outside, grid.height * grid.width), _cross(row_repeats, col_repeats, torch.logical_or)
@@ -232,7 +235,7 @@ def _cut_span(windows: int, length: int, step: int, before: int, reach: int) -> 
 
 
 def _published_span(windows: int, length: int, step: int, before: int, reach: int) -> tuple[Tensor, Tensor]:
-    """The same, all of one length: what is outside the map is there as zero tokens."""
+    """Return spans of one length, as published: places outside the map are zero tokens."""
     position = torch.arange(windows)[:, None] * step - before + torch.arange(step + reach)
     return position, (position >= 0) & (position < length)
 
@@ -247,7 +250,7 @@ def _banned(position: Tensor, step: int, pad: int) -> tuple[Tensor, Tensor]:
     return position >= length - (pad or length), (position < 0) | (position >= length)
 
 
-def _near(queries: Grid, step: int, sources: list[_Source], may_be_dense: bool = True) -> Neighbourhood:
+def _neighbourhood(queries: Grid, step: int, sources: list[_Source], may_be_dense: bool = True) -> Neighbourhood:
     """Windows of ``step`` queries; the keys of ``sources`` are numbered through."""
     index, offset = [], 0
     total = sum(source.grid.height * source.grid.width for source in sources)
@@ -305,7 +308,7 @@ def _counts(grid: Grid) -> Tensor:
 
 
 def _uniform(allowed: Tensor) -> bool:
-    """Whether masking changes nothing: all keys are allowed, or none."""
+    """Return True if masking changes nothing: all keys are allowed, or none."""
     return bool((allowed == allowed.flatten()[0]).all())
 
 

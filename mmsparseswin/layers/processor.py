@@ -26,7 +26,7 @@ _ROUNDS = 9  # the fastest counts: another program's time slice spoils some, not
 
 
 class Report(NamedTuple):
-    """What the processor says of itself.
+    """Report of the processor on itself.
 
     Attributes:
         name: of the processor, e.g. 'AMD EPYC'.
@@ -56,7 +56,7 @@ class Ratios(NamedTuple):
 
 
 class Processor(NamedTuple):
-    """What pays on this processor.
+    """Fast paths that pay on this processor.
 
     Attributes:
         report: the processor's report.

@@ -1,9 +1,10 @@
 """The dumbbell unit of STViT-R: image tokens -> a few semantic tokens per window -> image tokens again.
 
 Six blocks (docs/models/stvit_r.md, 'Dumbbell unit'): 0 a Swin block without shift; 1 pools each window to semantic
-tokens, which look at the image around their window; 2 they look again, farther; 3 they attend to one another in a
-window and 4 everywhere; 5 every image token looks at the semantic ones. The image tokens skip four of six blocks, which
-is what a unit saves. Published are a classifier and a detector that differ in neighbourhoods and residuals: ``preset``.
+tokens, which attend to the image around their window; 2 cross attention to a wider part of it; 3 self attention inside a
+window and 4 over all semantic tokens; 5 cross attention of every image token to the semantic ones. A unit saves the four
+of six blocks that image tokens skip. The published classifier and detector differ in neighbourhoods and residuals:
+``preset``.
 """
 
 import torch
@@ -39,8 +40,8 @@ class SemanticBlock(PreNormBlock):
         layer_scale: initial scale of both branches. Published: 1e-5.
         shortcut: add the attention to its queries. The published classifier's block 1 does not.
         bias_side: see :class:`CrossAttention`.
-        global_side: learn one token per place of a raster of this size, added to the queries (published as
-            ``use_global``); resized to other rasters.
+        global_side: learn one token per place of a token_grid of this size, added to the queries (published as
+            ``use_global``); resized to other token grids.
     """
 
     def __init__(
@@ -127,16 +128,16 @@ class TokenGeneration(SemanticBlock):
         self.pool = TokenLogits(dims) if pooling == 'learned' else None
         self.conv_pos = nn.Conv2d(dims, dims, 3, padding=1, groups=dims) if conv_pos else None
 
-    def forward(self, x: Tensor, raster: Grid, grid: Grid, plan: UnitPlan, tokens: int) -> Tensor:  # type: ignore[override]
-        """Image tokens (B, N, C) of ``grid`` -> semantic tokens (B, T, C) of ``raster``, ``tokens`` a window's side."""
+    def forward(self, x: Tensor, token_grid: Grid, grid: Grid, plan: UnitPlan, tokens: int) -> Tensor:  # type: ignore[override]
+        """Image tokens (B, N, C) of ``grid`` -> semantic tokens (B, T, C) of ``token_grid``, ``tokens`` a window's side."""
         seeds = max_pool(x, grid, plan) if self.pool is None else weighted_pool(x, self.pool(x, grid), plan)
         if self.conv_pos is not None:
-            seeds = self._add_position(seeds, raster, tokens)
-        return super().forward(seeds, raster, (seeds, x) if self.see_seeds else (x,), plan.generate)
+            seeds = self._add_position(seeds, token_grid, tokens)
+        return super().forward(seeds, token_grid, (seeds, x) if self.see_seeds else (x,), plan.generate)
 
-    def _add_position(self, x: Tensor, raster: Grid, side: int) -> Tensor:
+    def _add_position(self, x: Tensor, token_grid: Grid, side: int) -> Tensor:
         assert self.conv_pos is not None
-        windows = window_plan(Grid(raster.height, raster.width), (side, side), False, x.device)
+        windows = window_plan(Grid(token_grid.height, token_grid.width), (side, side), False, x.device)
         cut = windows.to_windows(x).view(-1, side, side, x.shape[-1])
         cut = self.conv_pos(cut.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x + windows.to_grid(cut.reshape(len(x), -1, x.shape[-1]))
@@ -176,15 +177,15 @@ class SemanticStage(SwinStage):
     def run_blocks(self, x: Tensor, grid: Grid) -> Tensor:
         """The units alone: (B, N, C) tokens of ``grid`` -> the same shape."""
         plan = self.plan(grid, x.device)
-        raster, side = plan.raster, (self.tokens, self.tokens)
-        everywhere = plan.raster.height, plan.raster.width
+        token_grid, side = plan.token_grid, (self.tokens, self.tokens)
+        everywhere = plan.token_grid.height, plan.token_grid.width
         for i in range(0, len(self.blocks), UNIT):
             base, generate, regenerate, local, together, recover = self.blocks[i : i + UNIT]
             x = grid.keep_valid(self._run(base, x, grid))
-            s = self._run(generate, x, raster, grid, plan, self.tokens)
-            s = self._run(regenerate, s, raster, (s, x) if self.preset == 'cls' else (x,), plan.regenerate)
-            s = self._run(local, s, raster, (), plan.local, side)
-            s = self._run(together, s, raster, (), plan.everywhere, everywhere)
+            s = self._run(generate, x, token_grid, grid, plan, self.tokens)
+            s = self._run(regenerate, s, token_grid, (s, x) if self.preset == 'cls' else (x,), plan.regenerate)
+            s = self._run(local, s, token_grid, (), plan.local, side)
+            s = self._run(together, s, token_grid, (), plan.everywhere, everywhere)
             x = self._run(recover, x, grid, (s,), plan.recover)
         return x
 

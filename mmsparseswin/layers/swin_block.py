@@ -1,4 +1,4 @@
-"""The Swin block and stage, and the parts every block shares."""
+"""Swin block and stage (arXiv 2103.14030, section 3)."""
 
 import torch
 from torch import Tensor, nn

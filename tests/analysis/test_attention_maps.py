@@ -139,14 +139,14 @@ def test_every_block_is_recorded_and_the_output_stays(build, size):
             assert record.weights.shape[:3] == (2, 4, height * width)
             assert (record.grid, record.block) == (Grid(height, width), 2)
         elif record.kind == 'semantic':
-            near = model.stages[2].plan(Grid(height, width), x.device).of_block(record.block)
-            assert record.plan is near
-            keys = sum(g.height * g.width for g in near.key_maps) if near.keys is None else len(near.keys)
+            plan = model.stages[2].plan(Grid(height, width), x.device).of_block(record.block)
+            assert record.plan is plan
+            keys = sum(g.height * g.width for g in plan.key_maps) if plan.keys is None else len(plan.keys)
             area = (
-                record.window[0] * record.window[1] if record.window else near.query_map.height * near.query_map.width
+                record.window[0] * record.window[1] if record.window else plan.query_map.height * plan.query_map.width
             )
-            assert record.weights.shape == (2 * near.windows, 4, area, keys // near.windows)
-            assert (record.grid, record.keys) == (near.query_map, near.key_maps)
+            assert record.weights.shape == (2 * plan.windows, 4, area, keys // plan.windows)
+            assert (record.grid, record.keys) == (plan.query_map, plan.key_maps)
         else:
             h, w = record.window
             assert record.keys == (record.grid,)

@@ -14,12 +14,12 @@ CPU = torch.device('cpu')
 @pytest.mark.parametrize(('width', 'masked', 'visible'), [(80, 12, 82), (84, 144, None)])
 def test_official_recovery_masks_the_wrong_tokens(width, masked, visible):
     plan = unit_plan(Grid(50, width), 7, 3, 'det', 'official', CPU)
-    rows, cols = plan.raster.height, plan.raster.width
+    rows, cols = plan.token_grid.height, plan.token_grid.width
     keys, mask = plan.recover.keys.view(-1, 27 * 27), plan.recover.mask[0]
     hidden = torch.zeros(rows * cols + 1, dtype=torch.bool)
     hidden[keys[mask < 0]] = True
     hidden = hidden[:-1].view(rows, cols)
-    exact = unit_plan(Grid(50, width), 7, 3, 'det', 'exact', CPU).raster
+    exact = unit_plan(Grid(50, width), 7, 3, 'det', 'exact', CPU).token_grid
     real = torch.zeros(rows, cols, dtype=torch.bool)
     real[: exact.height, : exact.width] = True
     assert (hidden & real).sum() == masked

@@ -50,17 +50,17 @@ def test_maps_that_are_constant_in_each_cell_lose_nothing(preset):
     block = SemanticBlock(16, 2, layer_scale=0.5).double()
     grid = Grid(20, 33)  # 9 x 15 semantic tokens
     plans = [unit_plan(grid, 7, 3, preset, 'exact', CPU, bound) for bound in (None, 50)]
-    raster = plans[0].raster
+    token_grid = plans[0].token_grid
     semantic, image = (
         F.interpolate(torch.randn(1, 16, -(-h // side), -(-w // side)).double(), scale_factor=side)[..., :h, :w]
         .flatten(2)
         .transpose(1, 2)
-        for h, w, side in ((raster.height, raster.width, 2), (20, 33, 4))
+        for h, w, side in ((token_grid.height, token_grid.width, 2), (20, 33, 4))
     )
     whole, bounded = (
-        [block(semantic, raster, (), p.everywhere)]
+        [block(semantic, token_grid, (), p.everywhere)]
         + ([block(image, grid, (semantic,), p.recover)] if preset == 'cls' else [])
-        + ([block(semantic, raster, (semantic, image), p.regenerate)] if preset == 'cls' else [])
+        + ([block(semantic, token_grid, (semantic, image), p.regenerate)] if preset == 'cls' else [])
         for p in plans
     )
     for a, b in zip(whole, bounded, strict=True):

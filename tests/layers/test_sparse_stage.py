@@ -125,7 +125,7 @@ def test_a_padded_image_gives_the_tokens_it_gives_alone(resize, kind):
         assert not out[i, :, small.width :].any()
 
 
-def test_raster_code_enters_like_features_do():
+def test_the_position_embedding_enters_like_features_do():
     s = stage(pos_encoding='sincos1d')
     x = torch.randn(1, 36, 12)
     f = s.convert(x.transpose(1, 2).view(1, 12, 6, 6)).flatten(2)

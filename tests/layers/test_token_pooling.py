@@ -39,7 +39,7 @@ def test_learned_pool_is_a_mean_for_equal_logits_and_picks_the_strongest_token(t
     grid = Grid(9, 11)
     plan = unit_plan(grid, 7, tokens, 'det', 'exact', CPU)
     x = torch.randn(1, 99, DIMS)
-    even = weighted_pool(x, torch.zeros(1, 99), plan)[0].view(plan.raster.height, plan.raster.width, DIMS)
+    even = weighted_pool(x, torch.zeros(1, 99), plan)[0].view(plan.token_grid.height, plan.token_grid.width, DIMS)
     image = x.view(9, 11, DIMS)
     rows, cols = CELLS[tokens]
     expected = torch.stack([torch.stack([image[a:b, c:d].mean((0, 1)) for c, d in cols]) for a, b in rows])
