@@ -1,6 +1,6 @@
 """Which tokens see which in a dumbbell unit of STViT-R: pooling cells, neighbourhoods and masks as index tables.
 
-A unit looks at two token maps, the image's and the token_grid of semantic tokens (a few per window of the image). Its
+A unit looks at two token maps, the image's and that of semantic tokens (a few per window of the image). Its
 attentions take the queries of one window and the keys of a neighbourhood around it. Both are chosen by index after
 all projections, which therefore run once per token (docs/models/stvit_r.md, 'Detector projections'); the tables depend
 on the grid alone and are cached.
@@ -142,10 +142,8 @@ def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool
     everywhere = _whole(token_grid, (token_grid,), global_keys)
     if preset == 'cls':
         generate = _neighbourhood(token_grid, tokens, [own, image(half, half)])
-        regenerate, recover = (
-            _whole(token_grid, (token_grid, grid), global_keys),
-            _whole(grid, (token_grid,), global_keys),
-        )
+        regenerate = _whole(token_grid, (token_grid, grid), global_keys)
+        recover = _whole(grid, (token_grid,), global_keys)
     else:
         generate = _neighbourhood(token_grid, tokens, [image(half, window - half)], may_be_dense=not official)
         regenerate = _neighbourhood(token_grid, tokens, [image(window, window)], may_be_dense=not official)

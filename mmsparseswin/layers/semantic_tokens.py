@@ -1,10 +1,16 @@
 """The dumbbell unit of STViT-R: image tokens -> a few semantic tokens per window -> image tokens again.
 
-Six blocks (docs/models/stvit_r.md, 'Dumbbell unit'): 0 a Swin block without shift; 1 pools each window to semantic
-tokens, which attend to the image around their window; 2 cross attention to a wider part of it; 3 self attention inside a
-window and 4 over all semantic tokens; 5 cross attention of every image token to the semantic ones. A unit saves the four
-of six blocks that image tokens skip. The published classifier and detector differ in neighbourhoods and residuals:
-``preset``.
+Six blocks (docs/models/stvit_r.md, 'Dumbbell unit'):
+
+0. a Swin block without shift;
+1. each window is pooled to semantic tokens, which attend to the image around their window;
+2. they attend to a wider part of it;
+3. self attention inside a window of semantic tokens;
+4. self attention over all of them;
+5. every image token attends to the semantic ones.
+
+Image tokens skip four of the six blocks, which is what a unit saves. The published classifier and detector differ in
+neighbourhoods and residuals: ``preset``.
 """
 
 import torch
@@ -40,7 +46,7 @@ class SemanticBlock(PreNormBlock):
         layer_scale: initial scale of both branches. Published: 1e-5.
         shortcut: add the attention to its queries. The published classifier's block 1 does not.
         bias_side: see :class:`CrossAttention`.
-        global_side: learn one token per place of a token_grid of this size, added to the queries (published as
+        global_side: learn one token per place of a token grid of this size, added to the queries (published as
             ``use_global``); resized to other token grids.
     """
 
@@ -129,7 +135,7 @@ class TokenGeneration(SemanticBlock):
         self.conv_pos = nn.Conv2d(dims, dims, 3, padding=1, groups=dims) if conv_pos else None
 
     def forward(self, x: Tensor, token_grid: Grid, grid: Grid, plan: UnitPlan, tokens: int) -> Tensor:  # type: ignore[override]
-        """Image tokens (B, N, C) of ``grid`` -> semantic tokens (B, T, C) of ``token_grid``, ``tokens`` a window's side."""
+        """Image tokens (B, N, C) of ``grid`` -> semantic ones (B, T, C) of ``token_grid``, ``tokens`` a window's side."""
         seeds = max_pool(x, grid, plan) if self.pool is None else weighted_pool(x, self.pool(x, grid), plan)
         if self.conv_pos is not None:
             seeds = self._add_position(seeds, token_grid, tokens)
