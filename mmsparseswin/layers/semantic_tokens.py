@@ -135,7 +135,7 @@ class TokenGeneration(SemanticBlock):
         self.conv_pos = nn.Conv2d(dims, dims, 3, padding=1, groups=dims) if conv_pos else None
 
     def forward(self, x: Tensor, token_grid: Grid, grid: Grid, plan: UnitPlan, tokens: int) -> Tensor:  # type: ignore[override]
-        """Image tokens (B, N, C) of ``grid`` -> semantic ones (B, T, C) of ``token_grid``, ``tokens`` a window's side."""
+        """Image tokens (B, N, C) -> semantic tokens (B, T, C) of ``token_grid``; ``tokens``: side of a window."""
         seeds = max_pool(x, grid, plan) if self.pool is None else weighted_pool(x, self.pool(x, grid), plan)
         if self.conv_pos is not None:
             seeds = self._add_position(seeds, token_grid, tokens)
