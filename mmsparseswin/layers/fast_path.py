@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from mmsparseswin.layers.processor import processor
 
 # One value for the process, not one per context: PyTorch's backward pass recomputes blocks in threads of its own.
-_enabled = os.environ.get('MMSPARSESWIN_FAST_PATH', '1') != '0'
+_enabled = os.environ.get('MMSPARSESWIN_FAST_PATH', '1').lower() not in ('0', 'false', 'off', 'no')
 
 
 @contextmanager
@@ -30,7 +30,8 @@ def fast_path(enabled: bool = True) -> Iterator[None]:
 
     Without them each layer runs PyTorch's operators, in the order of the papers; results differ by rounding alone
     (docs/processors.md). The environment variable ``MMSPARSESWIN_FAST_PATH=0`` does the same for a whole process. A
-    training step belongs inside as a whole, forward and backward.
+    training step belongs inside as a whole, forward and backward. What saves memory rather than time, as
+    ``with_cp='light'`` does, stays.
     """
     global _enabled
     before, _enabled = _enabled, enabled

@@ -201,11 +201,20 @@ def used(monkeypatch):
     return names
 
 
-@pytest.mark.parametrize('name', ['swin-tiny', 'sparseswin-tiny', 'stvitr-det-tiny'])
+@pytest.mark.parametrize(
+    ('name', 'out_type'),
+    [
+        ('swin-tiny', 'featmap'),
+        ('sparseswin-tiny', 'featmap'),
+        ('sparseswin-tiny', 'raw'),
+        ('stvitr-det-tiny', 'featmap'),
+        ('stvitr-tiny', 'avg_featmap'),
+    ],
+)
 @pytest.mark.parametrize('training', [False, True])
-def test_without_fast_paths_the_same_numbers_come_out(used, name, training):
+def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, training):
     torch.manual_seed(0)
-    model = mmsparseswin.create_model(name, out_type='featmap', drop_path_rate=0.0).train(training)
+    model = mmsparseswin.create_model(name, out_type=out_type, drop_path_rate=0.0).train(training)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()  # its statistics must not move between the two runs
@@ -241,7 +250,7 @@ def test_the_switch_is_set_back_after_an_error():
     assert can_use_fast_path(x)
 
 
-@pytest.mark.parametrize(('value', 'answer'), [('0', 'False'), ('1', 'True')])
+@pytest.mark.parametrize(('value', 'answer'), [('0', 'False'), ('off', 'False'), ('1', 'True')])
 def test_an_environment_variable_switches_for_a_process(value, answer):
     code = 'import torch; from mmsparseswin.layers import fast_path as f; print(f.can_use_fast_path(torch.zeros(1)))'
     environment = {**os.environ, 'MMSPARSESWIN_FAST_PATH': value}
