@@ -226,7 +226,8 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, trai
         with mmsparseswin.fast_path(enabled), torch.set_grad_enabled(training):
             outs = model(x)
             if training:
-                sum(out.square().mean() for out in outs).backward()
+                # Not the sum of squares: behind a layer norm its gradient is zero but for rounding.
+                sum((out * torch.sin(torch.arange(out.numel())).view_as(out)).sum() for out in outs).backward()
         results.append((outs, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
         ran.append(set(used))
     expected = {'_product', '_Heads', '_Move', '_Recomputed'} if training else {'_product', 'forward_in_chunks'}
