@@ -226,7 +226,8 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, trai
         with mmsparseswin.fast_path(enabled), torch.set_grad_enabled(training):
             outs = model(x)
             if training:
-                # Not the sum of squares: behind a layer norm its gradient is zero but for rounding.
+                # Not the sum of squares: behind a layer norm its gradient is zero but for rounding, as is that of a bias
+                # which a norm takes out (`lin_t.bias`); `largest` bounds those.
                 sum((out * torch.sin(torch.arange(out.numel())).view_as(out)).sum() for out in outs).backward()
         results.append((outs, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
         ran.append(set(used))
@@ -240,7 +241,7 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, trai
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
     largest = max((grad.abs().max().item() for grad in plain_grads.values()), default=0)
     for n, grad in plain_grads.items():
-        assert (fast_grads[n] - grad).abs().max() <= 3e-4 * max(grad.abs().max().item(), 1e-3 * largest), n
+        assert (fast_grads[n] - grad).abs().max() <= 3e-4 * max(grad.abs().max().item(), 1e-2 * largest), n
 
 
 def test_the_switch_is_set_back_after_an_error():
