@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
     from mmsparseswin.layers.fast_path import fast_path
 
-__version__ = '0.1.0'
+__version__ = '0.2.0.dev0'
 __all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'fast_path', 'list_models']
 
 mim.register_with_mmengine()

@@ -18,7 +18,7 @@ def keep_freed_memory() -> bool:
 def map_large_blocks() -> bool:
     """Let glibc map every block from 1 MiB on alone and unmap it when freed, so that the heap keeps no holes.
 
-    What is resident then is what is allocated. For the whole process; returns whether the C library can.
+    Resident memory then equals allocated memory. For the whole process; returns whether the C library can.
     """
     return _set(_MMAP_THRESHOLD, 2**20)
 

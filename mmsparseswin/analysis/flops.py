@@ -131,7 +131,7 @@ class Report:
 def count_flops(model: nn.Module, *inputs: Any, **kwargs: Any) -> Report:
     """Count one call ``model(*inputs, **kwargs)`` without gradients, in the current mode (train or eval).
 
-    A model and inputs on the 'meta' device cost neither time nor memory, if the model never looks at a value. Numbers
+    A model and inputs on the 'meta' device cost neither time nor memory, if the model reads no values. Numbers
     are those of the whole batch, and of what is computed: padding counts.
     """
     report = Report(_modules(model))

@@ -20,7 +20,7 @@ _SHOWN = 3
 
 @dataclass
 class LoadReport:
-    """What happened to every tensor of a module and of a file; names are ours except in ``dropped``.
+    """Report of each tensor of a module and of a file; names are ours except in ``dropped``.
 
     Attributes:
         source: whose names the file had.

@@ -88,7 +88,7 @@ def is_stand_in(value: Any) -> bool:
 
 @dataclass
 class Scan:
-    """What the pickles of a file name, found without building anything."""
+    """Names that the pickles of a file hold, found without building anything."""
 
     names: set[str] = field(default_factory=set)  # dotted
     protocol: int = 0
@@ -145,7 +145,7 @@ def _read(operations: Iterable[tuple[Any, Any, Any]], found: Scan) -> None:
 
 
 def replacements(found: Scan) -> list[Callable | tuple[Callable, str]]:
-    """What `torch.serialization.safe_globals` takes for a scanned file: ``(object, dotted name)`` pairs.
+    """Return the ``(object, dotted name)`` pairs of a scanned file for `torch.serialization.safe_globals`.
 
     Raises:
         RefusalError: a name that no weights need and that could run code or take all memory; it is named.

@@ -15,7 +15,7 @@ _NUMBERS = re.compile(r'[biufc]\d{1,2}|\?')
 
 
 class RefusalError(Exception):
-    """What a file holds or calls, and no weights need; not torch's UnpicklingError, which torch words anew."""
+    """Refusal of something in a file that no weights need; not an UnpicklingError, whose words torch changes."""
 
 
 class DType:

@@ -45,12 +45,12 @@ def is_layered(names: Iterable[str]) -> str | None:
 
 
 def merging_at_end(names: Iterable[str], prefix: str) -> bool:
-    """Whether stage 0 ends with a merging (Microsoft, timm before 0.9) or stage 1 starts with it."""
+    """Return True if stage 0 ends with a merging (Microsoft, timm before 0.9) and False if stage 1 starts with it."""
     return any(name.startswith(f'{prefix}layers.0.downsample.') for name in names)
 
 
 def is_timm(names: Iterable[str], prefix: str) -> bool:
-    """Whether ``layers.i`` names are those of timm 0.9 or newer. Older timm files cannot be told from Microsoft's."""
+    """Return True if ``layers.i`` names are those of timm 0.9 or newer. Older timm files cannot be told from Microsoft's."""
     names = list(names)
     starts = any(name.startswith(f'{prefix}layers.1.downsample.') for name in names)
     return f'{prefix}head.fc.weight' in names or (starts and not merging_at_end(names, prefix))

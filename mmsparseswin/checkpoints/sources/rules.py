@@ -77,7 +77,7 @@ class Source:
 
 
 def prefix_before(anchor: str, names: Iterable[str]) -> str | None:
-    """What stands before ``anchor``, a name that every file of a family has; the shortest if it is there twice."""
+    """Return the text before ``anchor``, a name that each file of a family has; the shortest if there are several."""
     found = [name[: -len(anchor)] for name in names if name == anchor or name.endswith('.' + anchor)]
     return min(found, key=len, default=None)
 
