@@ -55,6 +55,7 @@ def main() -> None:
     args = parse_args()
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file, checkpoint_to_resume
     from mmsparseswin.cli import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.engine.divergence import check_length
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
@@ -89,8 +90,12 @@ def main() -> None:
     run_config.set_checkpoint_hook(cfg)
     guard = dict(strict=resume, resume=resume, trust=args.trust_checkpoint)
     run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', **guard))
+    if not any(hook['type'] == 'mmsparseswin.DivergenceHook' for hook in cfg.get('custom_hooks') or []):
+        run_config.add_hook(cfg, dict(type='mmsparseswin.DivergenceHook'))
     run_config.check_data(cfg, ('train', 'val'))
-    run_config.build_runner(cfg).train()
+    runner = run_config.build_runner(cfg)
+    check_length(runner)
+    runner.train()
 
 
 if __name__ == '__main__':

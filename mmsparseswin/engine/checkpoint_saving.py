@@ -9,6 +9,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmsparseswin.atomic_files import write_atomically
+from mmsparseswin.checkpoints.cleaning import check_finite
+from mmsparseswin.engine.divergence import kept
+from mmsparseswin.errors import InputError
 from mmsparseswin.registry import HOOKS
 
 
@@ -24,7 +27,8 @@ class AtomicLocalBackend(LocalBackend):
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, which deletes the oldest checkpoint only after the new one is whole.
 
-    Checkpoints and ``last_checkpoint`` are written beside their place and moved into it. All options are mmengine's.
+    Checkpoints and ``last_checkpoint`` are written beside their place and moved into it. Weights that are not finite end
+    the training instead of replacing good ones. All options are mmengine's.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -33,6 +37,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        _refuse_diverged(runner)
         old = None
         if self.max_keep_ckpts > 0 and step not in list(self.keep_ckpt_ids)[-1:]:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
@@ -59,8 +64,24 @@ class SafeCheckpointHook(CheckpointHook):
         if old is not None:
             self._delete(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
 
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        _refuse_diverged(runner)
+        super()._save_best_checkpoint(runner, metrics)
+
     def _delete(self, path: str) -> None:
         if self.file_backend.isfile(path):
             self.file_backend.remove(path)
         elif self.file_backend.isdir(path):  # as deepspeed saves it
             self.file_backend.rmtree(path)
+
+
+def _refuse_diverged(runner: Runner) -> None:
+    tensors = [*runner.model.named_parameters(), *runner.model.named_buffers()]
+    try:
+        check_finite(tensors, 'the weights')
+    except InputError as error:
+        what = str(error).partition(';')[0]
+        raise InputError(
+            f'the training diverged: {what}, so they are not saved; {kept(runner)}. Lower optim_wrapper.optimizer.lr, '
+            'warm up longer or clip gradients (optim_wrapper.clip_grad.max_norm=1)'
+        ) from None

@@ -2,6 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.logging import MessageHub
 
@@ -18,6 +19,7 @@ class FakeRunner:
 
     def __init__(self, work_dir: Path) -> None:
         self.work_dir, self.fails = str(work_dir), False
+        self.model = torch.nn.Linear(1, 1)
         self.message_hub = MessageHub.get_instance(f'saving {work_dir}')
         self.logger = SimpleNamespace(info=lambda *_: None)
 
