@@ -177,7 +177,7 @@ class WindowAttention(nn.Module):
         return linear(self.qkv, plan.to_windows(x))
 
     def mix(self, qkv: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Turn the result of :meth:`project` into tokens (B or 1, N or B * N, C) in grid order, and weights as above."""
+        """Turn :meth:`project`'s result into tokens (B or 1, N or B * N, C) in grid order, and weights as above."""
         area, heads = self.window[0] * self.window[1], self.num_heads
         batch, slots, dims = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         windows = slots // area

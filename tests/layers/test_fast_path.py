@@ -226,7 +226,7 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, trai
         with mmsparseswin.fast_path(enabled), torch.set_grad_enabled(training):
             outs = model(x)
             if training:
-                # Not the sum of squares: behind a layer norm its gradient is zero but for rounding. So is that of a bias
+                # Not the sum of squares: behind a layer norm its gradient is rounding noise. So is that of a bias
                 # which a norm takes out (`lin_t.bias`): `largest` bounds it.
                 sum((out * torch.sin(torch.arange(out.numel())).view_as(out)).sum() for out in outs).backward()
         results.append((outs, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))

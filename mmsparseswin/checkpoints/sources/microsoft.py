@@ -50,7 +50,7 @@ def merging_at_end(names: Iterable[str], prefix: str) -> bool:
 
 
 def is_timm(names: Iterable[str], prefix: str) -> bool:
-    """Return True if ``layers.i`` names are those of timm 0.9 or newer. Older timm files cannot be told from Microsoft's."""
+    """Return True for ``layers.i`` names of timm 0.9 or newer. Older timm files look like Microsoft's."""
     names = list(names)
     starts = any(name.startswith(f'{prefix}layers.1.downsample.') for name in names)
     return f'{prefix}head.fc.weight' in names or (starts and not merging_at_end(names, prefix))
