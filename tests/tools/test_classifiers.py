@@ -24,7 +24,7 @@ ARCH = dict(
     embed_dims=16, depths=(1, 1, 1), num_heads=(1, 2, 4), num_tokens=9, token_dims=32, token_heads=4, token_depth=1
 )
 CLASSIFIER = """
-_base_ = '{root}/configs/classification/comparison/swinvit_cifar10-1h.py'
+_base_ = '{root}/configs/experiments/swinvit_cifar10-1h.py'
 data_root = '{data}'
 model = dict(
     backbone=dict(_delete_=True, type='mmsparseswin.SparseSwin', arch={arch}, img_size=32, patch_size=4,

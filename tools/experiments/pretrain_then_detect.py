@@ -19,7 +19,7 @@ from mmsparseswin.malloc import keep_freed_memory
 from mmsparseswin.shapes.dataset import draw_dataset
 
 TRAIN = Path(__file__).parents[1] / 'train.py'
-CLASSIFIER = folder('configs') / 'classification/comparison/sparseswin-quickstart_cifar10.py'
+CLASSIFIER = folder('configs') / 'experiments/sparseswin-quickstart_cifar10.py'
 DETECTOR = folder('configs') / 'quickstart/cascade_sparseswin_shapes.py'
 
 

@@ -1,10 +1,10 @@
 # Swin-L comes from ImageNet-22k and is fine-tuned for 30 epochs; without the official table from 22k to 1k classes the
 # head starts at zero, as the official program does then.
 _base_ = [
-    '../../_base_/models/swin_cls.py',
-    '../../_base_/datasets/imagenet_224.py',
-    '../../_base_/schedules/imagenet_ft-30e.py',
-    '../../_base_/classification_runtime.py',
+    '../_base_/models/swin_cls.py',
+    '../_base_/datasets/imagenet_224.py',
+    '../_base_/schedules/imagenet_ft-30e.py',
+    '../_base_/classification_runtime.py',
 ]
 
 model = dict(

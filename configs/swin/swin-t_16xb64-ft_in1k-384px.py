@@ -1,10 +1,10 @@
 # Swin-T at 384 pixels with windows of 12, fine-tuned for 30 epochs from the official weights of 224 pixels, whose
 # tables are resized.
 _base_ = [
-    '../../_base_/models/swin_cls.py',
-    '../../_base_/datasets/imagenet_384.py',
-    '../../_base_/schedules/imagenet_ft-30e.py',
-    '../../_base_/classification_runtime.py',
+    '../_base_/models/swin_cls.py',
+    '../_base_/datasets/imagenet_384.py',
+    '../_base_/schedules/imagenet_ft-30e.py',
+    '../_base_/classification_runtime.py',
 ]
 
 model = dict(

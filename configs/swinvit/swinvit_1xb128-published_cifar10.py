@@ -2,9 +2,9 @@
 # No normalisation, cutmix in every batch, gradients clipped tensor by tensor, four cycles of 50 epochs with a warm-up
 # in each, weight decay on everything with two axes (bias tables included), float16 with a loss scaler.
 _base_ = [
-    '../../_base_/models/swinvit_cls.py',
-    '../../_base_/datasets/cifar10_32.py',
-    '../../_base_/schedules/cifar_200e.py',
+    '../_base_/models/swinvit_cls.py',
+    '../_base_/datasets/cifar10_32.py',
+    '../_base_/schedules/cifar_200e.py',
 ]
 
 data_preprocessor = dict(mean=[0.0, 0.0, 0.0], std=[255.0, 255.0, 255.0])

@@ -1,9 +1,9 @@
 # SwinViT on CIFAR-10, ours: normalised images, one cosine stepped every iteration, mixup or cutmix in half of the
 # batches, the norm of all gradients clipped, no decay of bias tables, averaged weights.
 _base_ = [
-    '../../_base_/models/swinvit_cls.py',
-    '../../_base_/datasets/cifar10_32.py',
-    '../../_base_/schedules/cifar_200e.py',
+    '../_base_/models/swinvit_cls.py',
+    '../_base_/datasets/cifar10_32.py',
+    '../_base_/schedules/cifar_200e.py',
 ]
 
 train_pipeline = [
