@@ -27,8 +27,8 @@ class AtomicLocalBackend(LocalBackend):
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, which deletes the oldest checkpoint only after the new one is whole.
 
-    Checkpoints and ``last_checkpoint`` are written beside their place and moved into it. Weights that are not finite end
-    the training instead of replacing good ones. All options are mmengine's.
+    Checkpoints and ``last_checkpoint`` are written beside their place and moved into it. Weights that are not finite
+    end the training instead of replacing good ones. All options are mmengine's.
     """
 
     def before_train(self, runner: Runner) -> None:
