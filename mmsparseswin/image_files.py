@@ -45,10 +45,18 @@ def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
     """Yield batches of readable images, each of one folder; report unreadable ones on stderr."""
     batch: list[Job] = []
     for job in jobs:
-        if damage := find_damage(job.path.read_bytes()):
+        header = read_header(job.path)
+        if refusal := header and header.refusal():  # before its pixels are decoded
+            print(f'skipped image {job.path}: {refusal}', file=sys.stderr)
+            continue
+        try:
+            damage = find_damage(job.path.read_bytes())
+        except OSError as error:
+            damage = error.strerror
+        if damage:
             print(f'skipped corrupt image {job.path}: {damage}', file=sys.stderr)
             continue
-        if (header := read_header(job.path)) and header.deep:
+        if header and header.deep:
             print(f'{job.path} has 16 bits or more a channel: read as 8 bits by dropping the low ones', file=sys.stderr)
         if batch and (len(batch) == size or batch[0].name.parent != job.name.parent):
             yield batch

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from PIL import Image
@@ -11,6 +11,8 @@ from PIL import Image
 _END_MARKS = ((b'\xff\xd8', b'\xff\xd9'), (b'\x89PNG', b'IEND'))
 _TAIL = 512  # bytes to search for the mark: some cameras write zeros behind it
 _LARGEST = 2**30  # pixels that OpenCV reads
+_MOST = 2**28  # pixels of a picture to predict: 0.8 GB as 8-bit colour
+_THINNEST = 2048  # longer side by shorter: resized to a shorter side of 256, 0.4 GB
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -20,6 +22,18 @@ class Header(NamedTuple):
     size: tuple[int, int]  # width, height as stored
     turned: int  # EXIF orientation, 1 to 8; 5 to 8 exchange width and height
     deep: bool  # more than 8 bits a channel
+    floating: bool = False  # of floating-point numbers
+
+    def refusal(self) -> str | None:
+        """Return why the picture is not predicted (memory, or values without a known range) with a remedy, or None."""
+        width, height = self.size
+        if width * height > _MOST:
+            return f'{width} x {height} are more than {_MOST:,} pixels; cut it into tiles or shrink it'
+        if max(width, height) > _THINNEST * min(width, height):
+            return f'{width} x {height} is more than {_THINNEST} times as long as wide; cut it into tiles'
+        if self.floating:
+            return 'its pixels are floating-point numbers of unknown range; convert it to 8 bits a channel'
+        return None
 
 
 @contextmanager
@@ -58,8 +72,10 @@ def read_header(source: object) -> Header | None:
             # Pillow opens 16-bit colour as RGB; only the tile storage shows it (RGB;16B). BMP has BGR;16 per pixel.
             stored = str(image.tile[0]) if image.tile and image.format != 'BMP' else ''
             deep = image.mode.startswith(('I', 'F')) or ';16' in stored or ';32' in stored
-            turned = image.getexif().get(_ORIENTATION, 1)  # last, because it reads the whole file of a PNG
-            return Header(image.size, turned if turned in range(1, 9) else 1, deep)
+            turned = 1
+            with suppress(Exception):  # last, because it reads the whole file of a PNG, which may be damaged
+                turned = image.getexif().get(_ORIENTATION, 1)
+            return Header(image.size, turned if turned in range(1, 9) else 1, deep, image.mode.startswith('F'))
     except Exception:  # each decoder raises its own kind; the loader reports the damage
         return None
 

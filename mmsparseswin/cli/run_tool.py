@@ -5,11 +5,11 @@ import os
 import re
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from mmsparseswin.cli.launched import end_with_launcher, neighbour_ended, wait_for_launcher
 from mmsparseswin.errors import InputError
 from mmsparseswin.log_filters import quiet_console
 
@@ -28,6 +28,7 @@ _BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirector
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
+    end_with_launcher()
     try:
         with quiet_console():
             main()
@@ -37,10 +38,15 @@ def run_tool(main: Callable[[], None]) -> None:
         sys.exit(130)
     except Exception as error:
         message = user_message(error)
-        if message is None:
+        if in_group() and neighbour_ended(error):
+            wait_for_launcher()  # its error is printed; this one would bury it
+            message = (
+                f'another process of this run ended; its own output says why ({" ".join(str(error).split())[:120]})'
+            )
+        elif message is None:
             raise
-        if rank() > 0:
-            time.sleep(5)  # rank 0 mostly met the same error: it speaks, and torchrun stops this process meanwhile
+        elif rank() > 0:
+            wait_for_launcher()  # rank 0 mostly met the same error: it speaks
         sys.stdout.flush()  # what a pipe or a file still waits for must not come after the error
         print(f'error: {message}', file=sys.stderr, flush=True)
         # Not sys.exit: data loader workers and a half-initialised process group must not hold or re-report the exit.

@@ -1,7 +1,6 @@
 """Every way in which a checkpoint gets into a process, as a function of its path."""
 
 import argparse
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 
 from mmsparseswin.checkpoints import convert
 from mmsparseswin.checkpoints.training_files import load_or_refuse
+from mmsparseswin.cli.predictors import Classifier, Detector
 from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
-
-ROOT = Path(__file__).parents[2]
 
 
 class Part(BaseModule):
@@ -70,13 +68,11 @@ class Routes:
         load_or_refuse(self.runner.model, CheckpointLoader.load_checkpoint(str(path), 'cpu', 'silent'), strict=False)
 
     def detect(self, path: Path) -> None:
-        tool = runpy.run_path(str(ROOT / 'tools/predict.py'))
-        tool['Detector'](self.detector.copy(), str(path), argparse.Namespace(device='cpu', score_thr=0.3))
+        Detector(self.detector.copy(), str(path), argparse.Namespace(device='cpu', score_thr=0.3))
 
     def classify(self, path: Path) -> None:
-        tool = runpy.run_path(str(ROOT / 'tools/predict.py'))
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            tool['Classifier'](self.classifier.copy(), str(path), argparse.Namespace(device='cpu'))
+            Classifier(self.classifier.copy(), str(path), argparse.Namespace(device='cpu'))
 
     def extract(self, path: Path) -> None:
         from mmpretrain import FeatureExtractor

@@ -1,6 +1,9 @@
 import json
 import shutil
+import struct
+import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -59,3 +62,76 @@ def test_mistakes_are_named(tools, detector, classifier, photos, tmp_path):
         assert result.code == 2
         assert words in ' '.join(result.errors)
         assert 'Traceback' not in result.err
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG with all its marks, and no pixels behind the header."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    header = chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0))
+    return b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
+
+
+def large_tiff_header(path, width: int, height: int) -> None:
+    """A small TIFF whose header says that it is large."""
+    Image.new('RGB', (8, 9)).save(path)
+    data = path.read_bytes()
+    start, count = struct.unpack_from('<I', data, 4)[0], 0
+    data = bytearray(data)
+    for index in range(struct.unpack_from('<H', data, start)[0]):
+        at = start + 2 + 12 * index
+        tag, kind = struct.unpack_from('<HH', data, at)
+        if tag in (256, 257):  # ImageWidth, ImageLength
+            struct.pack_into('<HHII' if kind == 4 else '<HHIHxx', data, at, tag, kind, 1, (width, height)[tag - 256])
+            count += 1
+    assert count == 2
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize('kind', ['detector', 'classifier'])
+def test_odd_pictures_are_predicted_or_named_in_one_line(tools, request, photos, tmp_path, kind):
+    trained = request.getfixturevalue(kind)
+    Image.new('RGB', (1, 4000)).save(photos / 'thin.png')
+    Image.new('RGB', (20000, 10)).save(photos / 'flat.png')
+    Image.fromarray(np.ones((9, 8), np.float32)).save(photos / 'float.tiff')
+    (photos / 'huge.png').write_bytes(png_header(60000, 60000))
+    (photos / 'hollow.png').write_bytes(png_header(640, 480))
+    large_tiff_header(photos / 'large.tiff', 20000, 20000)
+    options = ['--batch-size', '3', '--no-pictures']
+    result = tools.run('predict.py', trained.config, trained.checkpoint, 'photos', *options, cwd=tmp_path)
+    assert result.code == 1, result.err
+    assert 'Traceback' not in result.err
+    found = json.loads((tmp_path / 'predictions' / 'predictions.json').read_text())
+    predicted = {one['file_name'] for one in (found['images'] if kind == 'detector' else found)}
+    assert {'000.jpg', 'sub/001.jpg'} <= predicted
+    lines = [line for line in result.err.splitlines() if line.startswith('skipped ')]
+    for path in (path for path in photos.rglob('*') if path.is_file()):
+        name = str(path.relative_to(photos))
+        assert sum(f'photos/{name}: ' in line for line in lines) == (name not in predicted), (name, result.err)
+    for name, words in {
+        'huge.png': 'cut it into tiles',
+        'large.tiff': 'cut it into tiles',
+        'float.tiff': '8 bits',
+    }.items():
+        assert any(name in line and words in line for line in lines)
+
+
+def test_a_stopped_run_goes_on(tools, detector, photos, tmp_path):
+    (photos / 'cut.jpg').unlink()
+    command = ['predict.py', detector.config, detector.checkpoint, 'photos', '--score-thr', '0.008']
+    assert tools.run(*command, cwd=tmp_path).code == 0
+    out = tmp_path / 'predictions'
+    expected = json.loads((out / 'predictions.json').read_text())
+    lines = (out / 'predictions.jsonl').read_text().splitlines(keepends=True)
+    assert len(lines) == 3
+    (out / 'predictions.jsonl').write_text(lines[0] + lines[1] + lines[2][:40])  # killed while writing the second
+    shutil.rmtree(out / 'pictures')
+    assert tools.run(*command, '--resume', cwd=tmp_path).code == 0
+    assert json.loads((out / 'predictions.json').read_text()) == expected
+    assert (out / 'predictions.jsonl').read_text().splitlines(keepends=True) == lines
+    assert [path.name for path in (out / 'pictures').rglob('*.jpg')] == ['001.jpg']  # the first was not done again
+    result = tools.run(*command[:-1], '0.5', '--resume', cwd=tmp_path)
+    assert result.code == 2
+    assert 'was written with score_thr 0.008 (now 0.5)' in result.errors[0]

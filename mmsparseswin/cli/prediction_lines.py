@@ -1,0 +1,74 @@
+"""Predictions that outlive a stopped run: a JSON line per picture, and no picture that loses the others."""
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsparseswin.atomic_files import write_atomically
+from mmsparseswin.errors import InputError
+from mmsparseswin.log_filters import is_verbose
+
+if TYPE_CHECKING:
+    from mmsparseswin.image_files import Job
+
+_LONGEST = 300  # characters of a library's message
+
+
+class PredictionLines:
+    """File of JSON lines: first the run that writes it, then a record per picture.
+
+    Args:
+        path: the file.
+        run: what the predictions depend on.
+        resume: keep the records of a stopped run, without a last line that was cut off.
+
+    Raises:
+        InputError: the records are of another run, or the file holds something else.
+    """
+
+    def __init__(self, path: Path, run: dict[str, Any], resume: bool) -> None:
+        self.records: dict[str, dict] = {}
+        lines = path.read_bytes().splitlines(keepends=True) if resume and path.is_file() else []
+        whole = [line for line in lines if line.endswith(b'\n')]
+        try:
+            before = json.loads(whole[0])['run'] if whole else run
+            self.records = {record['file_name']: record for record in map(json.loads, whole[1:])}
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f'{path} holds no predictions of this tool; delete it, or leave out --resume') from None
+        if before != run:
+            changed = ', '.join(
+                f'{key} {before.get(key)} (now {run[key]})' for key in run if before.get(key) != run[key]
+            )
+            raise InputError(f'--resume: {path} was written with {changed}; choose another --out-dir')
+        write_atomically(path, b''.join(whole) or json.dumps({'run': run}).encode() + b'\n')
+        self._file = open(path, 'a', buffering=1)  # noqa: SIM115 -- closed by __exit__
+
+    def __enter__(self) -> 'PredictionLines':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, record: dict) -> None:
+        """Write the record of one picture."""
+        self._file.write(json.dumps(record) + '\n')
+        self.records[record['file_name']] = record
+
+
+def predict_each(predictor: Any, batch: 'list[Job]', pictures: Path | None) -> Iterator[dict]:
+    """Yield the records of `batch`; if it fails, those of its pictures alone, and name on stderr the ones that fail."""
+    try:
+        yield from predictor.predict(batch, pictures)
+        return
+    except Exception as error:  # of any picture, decoder, transform or model
+        if len(batch) == 1:
+            if is_verbose():
+                traceback.print_exc()
+            what = ' '.join(f'{type(error).__name__}: {error}'.split())[:_LONGEST]
+            print(f'skipped image {batch[0].path}: {what}', file=sys.stderr)
+            return
+    for job in batch:
+        yield from predict_each(predictor, [job], pictures)
