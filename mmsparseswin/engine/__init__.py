@@ -6,6 +6,7 @@ from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
 from mmsparseswin.engine.data_notes import DataNotesHook
+from mmsparseswin.engine.decay_constructor import DecayConstructor
 from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_recipes import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
@@ -19,6 +20,7 @@ __all__ = [
     'ClipEachTensorHook',
     'ConfusionMatrix',
     'DataNotesHook',
+    'DecayConstructor',
     'EvalModeHook',
     'LoadImageFromFile',
     'PrecisionOptimWrapper',
