@@ -17,6 +17,7 @@ __all__ = [
     'METRICS',
     'MODELS',
     'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
     'PARAM_SCHEDULERS',
     'TASK_UTILS',
     'TRANSFORMS',
@@ -73,6 +74,7 @@ METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_wing('mmdet', 'detectio
 DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100'))
 HOOKS = _child(root.HOOKS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook')])
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, ['mmsparseswin.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, ['mmsparseswin.engine'])
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, ['mmsparseswin.engine'])
 
 

@@ -1,10 +1,5 @@
 # SSD on a slim ResNet-50-A and the embedded data set; tools/experiments/ssd_grid.py trains it with every neck.
-_base_ = [
-    '../_base_/models/ssd_backbones/r50-a.py',
-    '../_base_/datasets/shapes_ssd.py',
-    '../_base_/schedules/ssd_shapes.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/ssd_backbones/r50-a.py', '../_base_/ssd_shapes.py']
 
 out_channels = [128, 256, 512, 128, 64, 64]
 model = dict(

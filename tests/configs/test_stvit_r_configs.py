@@ -12,7 +12,8 @@ import yaml
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import DATASETS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS, init_default_scope
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, MODELS, PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 
 from mmsparseswin.cli.run_config import load_config
@@ -161,12 +162,8 @@ def test_the_detectors_schedule(size):
 
 def weight_decay(cfg: Config, model: nn.Module) -> dict[str, float]:
     """Name -> weight decay in the optimizer that training would use."""
-    options = cfg.optim_wrapper.copy()
-    paramwise = options.pop('paramwise_cfg')
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
-        dict(type='DefaultOptimWrapperConstructor', optim_wrapper_cfg=options, paramwise_cfg=paramwise)
-    )
-    groups = constructor(model).optimizer.param_groups
+    options = dict(cfg.optim_wrapper)
+    groups = build_optim_wrapper(model, options).optimizer.param_groups
     by_id = {id(p): group['weight_decay'] for group in groups for p in group['params']}
     return {name: by_id[id(p)] for name, p in model.named_parameters()}
 

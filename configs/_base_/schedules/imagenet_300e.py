@@ -17,4 +17,10 @@ param_scheduler = [
         convert_to_iter_based=True,  # a new learning rate every step, not every epoch
     ),
 ]
-optim_wrapper = dict(type='mmsparseswin.PrecisionOptimWrapper', precision='auto', clip_grad=dict(max_norm=5.0))
+optim_wrapper = dict(
+    type='mmsparseswin.PrecisionOptimWrapper',
+    precision='auto',
+    constructor='mmsparseswin.DecayConstructor',
+    paramwise_cfg=dict(_delete_=True, flat_decay_mult=0.0),
+    clip_grad=dict(max_norm=5.0),
+)

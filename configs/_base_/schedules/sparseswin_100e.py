@@ -23,12 +23,8 @@ optim_wrapper = dict(
     type='mmsparseswin.PrecisionOptimWrapper',
     precision='auto',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0,
-        bias_decay_mult=0.0,
-        flat_decay_mult=0.0,
-        custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)},
-    ),
+    constructor='mmsparseswin.DecayConstructor',
+    paramwise_cfg=dict(flat_decay_mult=0.0),
     clip_grad=dict(max_norm=5.0),
 )
 auto_scale_lr = dict(base_batch_size=128)

@@ -14,7 +14,7 @@ param_scheduler = [
 optim_wrapper = dict(
     type='OptimWrapper',  # float32; --amp for mixed precision
     optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=5e-4),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    constructor='mmsparseswin.DecayConstructor',
     clip_grad=dict(max_norm=5.0, norm_type=2),
 )
 
