@@ -6,11 +6,8 @@ from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
 from mmsparseswin.engine.data_notes import DataNotesHook
-<<<<<<< HEAD
-from mmsparseswin.engine.divergence import DivergenceHook
-=======
 from mmsparseswin.engine.decay_constructor import DecayConstructor
->>>>>>> configs2
+from mmsparseswin.engine.divergence import DivergenceHook
 from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_recipes import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
@@ -24,11 +21,8 @@ __all__ = [
     'ClipEachTensorHook',
     'ConfusionMatrix',
     'DataNotesHook',
-<<<<<<< HEAD
-    'DivergenceHook',
-=======
     'DecayConstructor',
->>>>>>> configs2
+    'DivergenceHook',
     'EvalModeHook',
     'LoadImageFromFile',
     'PrecisionOptimWrapper',
