@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmsparseswin.backbones.options import OUT_TYPES, pick, reject_unknown
 from mmsparseswin.checkpoints import LoadReport, load_pretrained
+from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.checkpoints.resizing import Resizing, resize_table
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid, split_valid_area
@@ -97,6 +98,18 @@ class TokenBackbone(BaseModule):
     def models(cls) -> dict[str, dict[str, Any]]:
         """Return name -> options of the published models, for :func:`mmsparseswin.create_model`."""
         return {f'{cls.__name__.lower()}-{arch}': {'arch': arch} for arch in cls.arch_zoo}
+
+    @classmethod
+    def read_options(cls, tensors: Mapping[str, Tensor]) -> Reading | None:
+        """Read the options of this backbone off its state dict (our names), or return None if it is another's.
+
+        Only this makes weights convertible (:func:`mmsparseswin.checkpoints.convert`). Whoever reads need not check
+        more than it needs: the model of these options is built, and its names and shapes are compared.
+
+        Raises:
+            InputError: a tensor that tells an option is missing, or tells an impossible one.
+        """
+        return None
 
     def adapt_weights(self, tensors: Mapping[str, Tensor], report: LoadReport) -> Mapping[str, Tensor]:
         """Turn weights of a related backbone (our names) into a start for this one, and report what is left out."""

@@ -1,12 +1,14 @@
 """A Swin whose fourth stage may be SparseSwin's sparse tokens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmsparseswin.backbones.options import pick
+from mmsparseswin.backbones.reading import SwinSizes, get, read_norms, square_side
 from mmsparseswin.backbones.swin_family import SwinFamily
+from mmsparseswin.checkpoints.architecture import Reading, whole_block_counts
 from mmsparseswin.checkpoints.resizing import Resizing
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.resize import resize_map, resize_sums
@@ -22,6 +24,7 @@ from mmsparseswin.layers.swin_block import SwinStage
 
 TOKEN_TO_MAP = ('cross_attention', 'mlp')
 SPARSE = 3  # the stage of sparse tokens
+TOKEN_LAYER = f'stages.{SPARSE}.lin_t.weight'  # which no stage of windows has
 
 
 class SparseStageSwin(SwinFamily):
@@ -65,6 +68,29 @@ class SparseStageSwin(SwinFamily):
             # Published: the schedule of the whole Swin-T, whose last two blocks are not there.
             self.drop_path_blocks = sum(self.depths[:SPARSE]) + 2
             self.depths = (*self.depths[:SPARSE], self.settings['token_depth'])
+
+    @classmethod
+    def read_tokens(cls, tensors: Mapping[str, Tensor], sizes: SwinSizes) -> Reading:
+        """Read the options off a state dict with sparse tokens: ``img_size`` by the token layer, built for one grid."""
+        stage = f'stages.{SPARSE}'
+        tokens, cells = get(tensors, TOKEN_LAYER, 2).shape
+        separable = f'{stage}.convert.1.weight' in tensors
+        conversion = get(tensors, f'{stage}.convert.1.weight' if separable else f'{stage}.convert.weight', 4)
+        heads = cls.arch_defaults['token_heads']
+        arch = {**sizes.arch(), 'num_tokens': tokens, 'token_dims': conversion.shape[0], 'token_heads': heads}
+        arch['token_depth'] = whole_block_counts(tensors).get(SPARSE, 0)
+        side = square_side(TOKEN_LAYER, cells)
+        options = cls.read_shared(tensors, sizes, arch, sizes.patch_size * 2 ** (SPARSE - 1) * side)
+        norms = read_norms(tensors)
+        options |= {'token_qkv_bias': f'{stage}.blocks.0.attn.qkv.bias' in tensors}
+        options |= {'token_conversion': 'separable'} if separable else {}
+        modules = {'mlp': f'{stage}.token_to_map.fc1.weight', 'cross_attention': f'{stage}.token_to_map.q.weight'}
+        to_map = next((kind for kind, name in modules.items() if name in tensors), None)
+        options |= {'token_to_map': to_map} if to_map else {'out_type': 'avg_featmap'}
+        options['out_indices'] = tuple(sorted({*norms, SPARSE})) if norms or not to_map else (0, 1, 2, 3)
+        options |= {'output_norm': False} if to_map and not norms else {}
+        note = f'{heads} heads in the token blocks: not in the file, the published number'
+        return Reading(options, [note], ['pos_encoding and token_resize leave no trace in a file'])
 
     def _stage_output(self, i: int) -> tuple[int, bool]:
         dims, bare = super()._stage_output(i)

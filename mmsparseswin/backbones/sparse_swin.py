@@ -1,10 +1,14 @@
 """SparseSwin: Swin stages 1-3 and the SparTa sparse-token stage (docs/models/sparse_swin.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmsparseswin.backbones.sparse_stage_swin import SparseStageSwin
+from torch import Tensor
+
+from mmsparseswin.backbones.reading import read_sizes
+from mmsparseswin.backbones.sparse_stage_swin import SPARSE, TOKEN_LAYER, SparseStageSwin
 from mmsparseswin.backbones.swin_family import SwinFamily
+from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.patches import PatchEmbed
 from mmsparseswin.registry import register_backbone
@@ -93,3 +97,10 @@ class SparseSwin(SparseStageSwin):
         self.set_tokens(True, token_resize, token_to_map, pos_encoding, token_qkv_bias, token_conversion)
         patch_embed = PatchEmbed(in_channels, s['embed_dims'], s['patch_size'], s['norm_eps'])
         self.build(patch_embed, out_indices, use_abs_pos_embed, output_norm, with_cp)
+
+    @classmethod
+    def read_options(cls, tensors: Mapping[str, Tensor]) -> Reading | None:
+        """Read the options off a state dict, see :meth:`read_tokens`."""
+        if TOKEN_LAYER not in tensors:
+            return None
+        return cls.read_tokens(tensors, read_sizes(tensors, stem=False, sparse=SPARSE))

@@ -9,9 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.backbones.options import pick
-from mmsparseswin.backbones.sparse_stage_swin import SparseStageSwin
+from mmsparseswin.backbones.reading import (
+    SwinSizes,
+    get,
+    note_img_size,
+    read_norms,
+    read_sizes,
+    square_side,
+    table_side,
+)
+from mmsparseswin.backbones.sparse_stage_swin import SPARSE, TOKEN_LAYER, SparseStageSwin
 from mmsparseswin.checkpoints import LoadReport
-from mmsparseswin.checkpoints.architecture import block_counts
+from mmsparseswin.checkpoints.architecture import Reading, block_counts
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.neighbourhoods import MASKS, PRESETS
 from mmsparseswin.layers.patches import ConvStem
@@ -143,6 +152,59 @@ class STViTR(SparseStageSwin):
         """Return the published classifiers and detectors, and ours with sparse tokens."""
         kinds: dict[str, dict[str, Any]] = {'': {}, 'det-': {'preset': 'det'}, 'sparta-': {'sparta': True}}
         return {f'stvitr-{kind}{arch}': {'arch': arch, **more} for kind, more in kinds.items() for arch in cls.arch_zoo}
+
+    @classmethod
+    def read_options(cls, tensors: Mapping[str, Tensor]) -> Reading | None:
+        """Read the options off a state dict.
+
+        A file does not tell ``img_size``. A position embedding does, else SparseSwin's token layer, else the grid of
+        semantic tokens (``use_global``, ``relative_pos``), taken as whole windows; else it is the smallest that clips
+        no window.
+        """
+        if _TRACE not in tensors and 'patch_embed.conv1.weight' not in tensors:
+            return None
+        sparse = TOKEN_LAYER in tensors
+        sizes = read_sizes(tensors, stem=True, sparse=SPARSE if sparse else None)
+        if len(sizes.depths) <= SEMANTIC:
+            raise InputError(f'{_TRACE} is missing: the weights are incomplete')
+        semantic, img_size = cls._read_semantic(tensors, sizes)
+        if sparse:
+            reading = cls.read_tokens(tensors, sizes)
+            reading.options['sparta'] = True
+        else:
+            norms = read_norms(tensors)
+            options = cls.read_shared(tensors, sizes, sizes.arch(), img_size or sizes.unclipped)
+            options |= {'out_indices': norms or (len(sizes.depths) - 1,)} | ({} if norms else {'output_norm': False})
+            reading = Reading(options, note_img_size(options, 'whole windows of semantic tokens' if img_size else None))
+        reading.options |= semantic
+        reading.untraced.append('preset, masks, shortcut and, without tables, tokens_per_window leave no trace')
+        return reading
+
+    @classmethod
+    def _read_semantic(cls, tensors: Mapping[str, Tensor], sizes: SwinSizes) -> tuple[dict[str, Any], int | None]:
+        """Return the options of semantic tokens that leave a trace, and the image side that their grid tells."""
+        stage, window = f'stages.{SEMANTIC}.blocks', sizes.windows[SEMANTIC]
+        options: dict[str, Any] = {}
+        grid: int | None = None
+        if (name := f'{stage}.2.global_tokens') in tensors:
+            options['use_global'] = True
+            grid = square_side(name, get(tensors, name, 3).shape[1])
+        if f'{stage}.1.conv_pos.weight' in tensors:
+            options['use_conv_pos'] = True
+        if f'{stage}.1.pool.logit.weight' in tensors:
+            options['pooling'] = 'learned'
+        if (name := f'{stage}.3.attn.relative_position_bias_table') in tensors:
+            # One token per window is what a window of one cell leaves of two.
+            tokens = max(table_side(f'{stage}.3', get(tensors, name, 2)), 2)
+            options |= {'relative_pos': True, 'tokens_per_window': tokens}
+            name = f'{stage}.4.attn.relative_position_bias_table'
+            grid = table_side(f'{stage}.4', get(tensors, name, 2))
+        elif grid is not None:
+            tokens = next((side for side in (3, 4, 2) if grid % min(side, window) == 0), 3)
+            options |= {} if tokens == 3 else {'tokens_per_window': tokens}
+        if grid is None:
+            return options, None
+        return options, sizes.patch_size * 2**SEMANTIC * window * -(-grid // min(tokens, window))
 
     def adapt_weights(self, tensors: Mapping[str, Tensor], report: LoadReport) -> Mapping[str, Tensor]:
         """Start from a Swin's tensors, semantic blocks included (docs/models/stvit_r.md, 'Weights')."""

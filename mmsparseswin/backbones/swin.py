@@ -1,9 +1,13 @@
 """Swin Transformer: shifted-window attention in four stages (arXiv 2103.14030)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
+from mmsparseswin.backbones.reading import note_img_size, read_norms, read_sizes
 from mmsparseswin.backbones.swin_family import SwinFamily
+from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.layers.patches import PatchEmbed
 from mmsparseswin.registry import register_backbone
 
@@ -94,3 +98,14 @@ class Swin(SwinFamily):
         """Return the published models: every arch, and two for images of 384 x 384."""
         larger = {f'swin-{arch}-384': {'arch': arch, 'img_size': 384, 'window_size': 12} for arch in ('base', 'large')}
         return super().models() | larger
+
+    @classmethod
+    def read_options(cls, tensors: Mapping[str, Tensor]) -> Reading:
+        """Read the options off a state dict; what no backbone before it in the list takes is taken for a Swin.
+
+        A file does not tell ``img_size``: a position embedding does, else it is the smallest that clips no window.
+        """
+        sizes, norms = read_sizes(tensors, stem=False), read_norms(tensors)
+        options = cls.read_shared(tensors, sizes, sizes.arch(), sizes.unclipped)
+        options |= {'out_indices': norms or (len(sizes.depths) - 1,)} | ({} if norms else {'output_norm': False})
+        return Reading(options, note_img_size(options))

@@ -1,6 +1,6 @@
 """Options and construction that Swin and its relatives share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.options import pick, pick_arch, pick_stages
+from mmsparseswin.backbones.reading import SwinSizes, check_windows, get, name_arch, square_side
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.patches import MERGING
@@ -73,6 +74,42 @@ class SwinFamily(TokenBackbone):
         self.drop_path_blocks = sum(self.depths)
         height, width = (s['img_size'],) * 2 if isinstance(s['img_size'], int) else s['img_size']
         self.pixels = Grid(height, width)  # the size the tables are built for
+
+    @classmethod
+    def read_shared(
+        cls, tensors: Mapping[str, Tensor], sizes: SwinSizes, arch: dict[str, Any], img_size: int
+    ) -> dict[str, Any]:
+        """Read the arch and the options that all Swins share off a state dict.
+
+        Args:
+            tensors: the state dict, by our names.
+            sizes: those of its Swin stages.
+            arch: its arch as a dict; replaced by a name that stands for the same.
+            img_size: the side that other shapes need; a position embedding goes before.
+
+        Raises:
+            InputError: see :meth:`read_options`.
+        """
+        if 'absolute_pos_embed' in tensors:
+            cells = get(tensors, 'absolute_pos_embed', 3).shape[1]
+            img_size = square_side('absolute_pos_embed', cells) * sizes.patch_size
+        check_windows(sizes, img_size)
+        windows = sizes.windows
+        name = name_arch(cls.arch_zoo, cls.arch_defaults, arch, windows)
+        side_of_windows = windows[0] if len({*windows}) == 1 else windows
+        options: dict[str, Any] = {'arch': name, 'img_size': img_size, 'window_size': side_of_windows}
+        defaults = {**cls.arch_defaults, 'in_channels': 3, 'qkv_bias': True, 'patch_merging': 'linear'}
+        published = {**defaults, **(cls.arch_zoo[name] if isinstance(name, str) else {})}
+        merging = [t.dim() for n, t in tensors.items() if n.endswith('.downsample.reduction.weight')]
+        read: dict[str, Any] = {
+            'in_channels': sizes.in_channels,
+            'patch_size': sizes.patch_size,
+            'mlp_ratio': get(tensors, 'stages.0.blocks.0.mlp.fc1.weight', 2).shape[0] / sizes.embed_dims,
+            'qkv_bias': 'stages.0.blocks.0.attn.qkv.bias' in tensors,
+            'patch_merging': 'conv' if 4 in merging else 'linear',
+        }
+        options |= {key: value for key, value in read.items() if not value == defaults[key] == published[key]}
+        return options | ({'use_abs_pos_embed': True} if 'absolute_pos_embed' in tensors else {})
 
     def build(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mmsparseswin.checkpoints.architecture import Architecture, is_semantic, is_sparse, read_architecture
+from mmsparseswin.checkpoints.architecture import first_of, read_architecture
 from mmsparseswin.checkpoints.reading import read_checkpoint
 from mmsparseswin.checkpoints.sources import SOURCES, translate
 from mmsparseswin.checkpoints.sources.mmsparseswin import OWN
@@ -62,41 +62,22 @@ def convert(checkpoint: str | os.PathLike | Mapping[str, Any], source: str = 'au
     content = read_checkpoint(checkpoint, ema)
     name, translation = translate(content.tensors, source)
     if translation.unknown:
-        raise InputError(f'{_first(translation.unknown)} belongs to no Swin, SparseSwin or STViT-R that {name} makes')
+        raise InputError(f'{first_of(translation.unknown)} belongs to no Swin, SparseSwin or STViT-R that {name} makes')
     head = {key: t for key, t in translation.tensors.items() if key.startswith('head.')}
     backbone = {key: t for key, t in translation.tensors.items() if key not in head}
     architecture = read_architecture(backbone)
-    _check(backbone, architecture)
+    for key in architecture.unused:
+        del backbone[key]
+        translation.dropped[f'{key} (our name)'] = 'stage after the last output, which is not built'
     cfg = architecture.backbone | SOURCES[name].assumed
     notes = content.notes + architecture.notes
-    if name == OWN.name and is_sparse(backbone):
-        notes.append('pos_encoding and token_resize leave no trace in a file: the defaults')
-    if name == OWN.name and is_semantic(backbone):
-        notes.append('preset, masks, shortcut and, without tables, tokens_per_window leave no trace: the defaults')
+    if name == OWN.name:
+        notes += [f'{options}: the defaults' for options in architecture.untraced]
     if not head:
         return Converted(name, cfg, backbone, translation.dropped, notes)
     model = _classifier(cfg, head, architecture.width)
     state_dict = {f'backbone.{key}': t for key, t in backbone.items()} | head
     return Converted(name, model, state_dict, translation.dropped, notes)
-
-
-def _check(tensors: Mapping[str, Tensor], architecture: Architecture) -> None:
-    """Every tensor the architecture has, of its shape, and no other."""
-    missing = [name for name in architecture.shapes if name not in tensors]
-    if missing:
-        raise InputError(f'{_first(missing)} (our name) is missing: the weights are incomplete')
-    extra = [name for name in tensors if name not in architecture.shapes]
-    if extra:
-        raise InputError(f'{_first(extra)} (our name) has no place in the model that the other weights make')
-    for name, shape in architecture.shapes.items():
-        if tuple(tensors[name].shape) != shape:
-            raise InputError(
-                f'{name} (our name) has shape {tuple(tensors[name].shape)}, the other weights need {shape}'
-            )
-
-
-def _first(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f'{names[0]} (and {len(names) - 1} more)'
 
 
 def _classifier(backbone: dict[str, Any], head: Mapping[str, Tensor], width: int) -> dict[str, Any]:

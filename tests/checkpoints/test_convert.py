@@ -14,6 +14,9 @@ from mmsparseswin.checkpoints import convert, write_weights
 from mmsparseswin.errors import InputError
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'convert.py'
+SMALL = dict(embed_dims=32, depths=(2, 2, 2), num_heads=(1, 2, 4))
+SEMANTIC = dict(embed_dims=32, depths=(2, 2, 6, 2), num_heads=(1, 2, 4, 8))
+SPARSE_T = dict(embed_dims=96, depths=(2, 2, 6), num_heads=(3, 6, 12))
 TOKENS = dict(embed_dims=32, depths=(2, 2, 2), num_heads=(1, 2, 4), num_tokens=9, token_dims=64)
 
 
@@ -102,7 +105,29 @@ OWN = {
         token_qkv_bias=False,
     ),
     'sparse small': lambda: mmsparseswin.SparseSwin('small', out_type='avg_featmap'),
+    'sparse swin-small': lambda: mmsparseswin.SparseSwin('swin-small', out_type='avg_featmap'),
+    'sparse conv merging': lambda: mmsparseswin.SparseSwin(TOKENS, img_size=96, patch_merging='conv'),
+    'semantic s3': lambda: mmsparseswin.STViTR('tiny', window_size=(7, 7, 14, 7)),
+    'semantic tables': lambda: mmsparseswin.STViTR(
+        SEMANTIC, relative_pos=True, use_global=True, use_conv_pos=True, tokens_per_window=4, pooling='learned'
+    ),
+    'semantic, one window': lambda: mmsparseswin.STViTR(
+        SEMANTIC, relative_pos=True, use_global=True, img_size=64, window_size=4
+    ),
+    'semantic sparse': lambda: mmsparseswin.STViTR('small', sparta=True, img_size=128),
+    'semantic sparse, other depths': lambda: mmsparseswin.STViTR(
+        {**SPARSE_T, 'num_tokens': 64, 'token_dims': 768}, sparta=True
+    ),
 }
+NAMED = {
+    'cifar': 'cifar',
+    's3-tiny': 's3-tiny',
+    'sparse small': 'small',
+    'sparse swin-small': 'swin-small',
+    'semantic s3': 'tiny',
+    'semantic sparse': 'small',
+}
+UNNAMED = ('semantic tables', 'semantic sparse, other depths')
 
 
 @pytest.mark.parametrize('kind', OWN)
@@ -111,11 +136,74 @@ def test_our_own_weights_pass_through(kind):
     converted = convert({f'backbone.{k}': v for k, v in state.items()})
     assert converted.source == 'mmsparseswin'
     assert converted.dropped == {}
-    rebuilt = build(converted).state_dict()
+    model = build(converted)
+    rebuilt = model.state_dict()
     assert {k: v.shape for k, v in rebuilt.items()} == {k: v.shape for k, v in state.items()}
-    assert converted.model['arch'] == {'cifar': 'cifar', 's3-tiny': 's3-tiny', 'sparse small': 'small'}.get(
-        kind, converted.model['arch']
-    )
+    arch = converted.model['arch']
+    assert arch == NAMED.get(kind, arch)
+    assert isinstance(arch, dict) or kind not in UNNAMED
+
+
+@pytest.mark.parametrize('arch', ['large', 's3-base'])
+def test_an_stvitr_of_a_size_that_it_has_no_name_for(arch):
+    sizes = {key: mmsparseswin.Swin.arch_zoo[arch][key] for key in ('embed_dims', 'depths', 'num_heads')}
+    with torch.device('meta'):
+        converted = convert(mmsparseswin.STViTR(sizes).state_dict())
+        assert converted.model['arch'] == sizes
+        build(converted)
+
+
+def test_a_cifar_swin_of_another_mlp_keeps_its_mlp():
+    state = mmsparseswin.Swin('cifar', mlp_ratio=4.0).state_dict()
+    assert convert(state).model['mlp_ratio'] == 4
+
+
+def test_stages_after_the_last_output_are_left_out_and_named():
+    state = mmsparseswin.Swin(SMALL, output_norm=False, img_size=64).state_dict()
+    state |= {f'norm1.{kind}': torch.ones(64) for kind in ('weight', 'bias')}
+    converted = convert(state)
+    build(converted)  # loads strictly
+    assert converted.model['out_indices'] == (1,)
+    assert converted.dropped['stages.2.blocks.0.norm1.weight (our name)'].startswith('stage after the last output')
+    assert len(converted.state_dict) + len(converted.dropped) == len(state)
+
+
+@pytest.mark.parametrize(
+    ('name', 'named'),
+    [
+        ('stages.2.blocks.999999999.norm1.weight', r'stages\.2\.blocks\.2 \(our name\) is missing'),
+        (f'stages.2.blocks.{"9" * 5000}.norm1.weight', 'has no place in the model'),
+        ('stages.999999999.blocks.0.norm1.weight', 'blocks are there of stages'),
+        ('stages.x.weight', r'stages\.x\.weight \(our name\) has no place'),
+        ('stages.0.blocks.0.attn.kv.bias', r'kv\.bias \(our name\) has no place'),
+    ],
+    ids=['block', 'digits', 'stage', 'letter', 'other'],
+)
+def test_a_name_that_no_model_has_is_an_error(name, named):
+    state = mmsparseswin.Swin(SMALL, img_size=64).state_dict()
+    with pytest.raises(InputError, match=named):
+        convert({**state, name: torch.ones(32)})
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape'),
+    [
+        ('stages.1.blocks.0.attn.relative_position_bias_table', (9, 0)),
+        ('patch_embed.proj.weight', (0, 3, 4, 4)),
+        ('patch_embed.proj.weight', (32, 3, 0, 0)),
+    ],
+)
+def test_a_size_of_zero_is_one_error(name, shape):
+    state = mmsparseswin.Swin(SMALL, img_size=64).state_dict()
+    with pytest.raises(InputError):
+        convert({**state, name: torch.zeros(shape)})
+
+
+def test_a_window_larger_than_the_grid_is_an_error():
+    state = mmsparseswin.Swin(SMALL, img_size=64, use_abs_pos_embed=True).state_dict()
+    table = 'stages.2.blocks.0.attn.relative_position_bias_table'
+    with pytest.raises(InputError, match='its model pads inside windows, ours clips them'):
+        convert({**state, table: torch.zeros(13**2, 4)})
 
 
 def test_converting_twice_changes_nothing(timm_state):

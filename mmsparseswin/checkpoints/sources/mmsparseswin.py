@@ -1,34 +1,16 @@
-"""Files of this project: a bare backbone, a classifier or a detector."""
+"""Files of this project: a bare backbone, a classifier or a detector.
+
+No name is listed here: whoever takes the tensors compares them with a model.
+"""
 
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from mmsparseswin.checkpoints.sources.rules import (
-    BLOCK,
-    SEMANTIC_BLOCK,
-    Rules,
-    Source,
-    Translation,
-    apply_rules,
-    prefix_before,
-)
+from mmsparseswin.checkpoints.sources.rules import Source, Translation, prefix_before
+from mmsparseswin.errors import InputError
 
-_RULES: Rules = (
-    (r'patch_embed\.(?:proj|norm)\.(?:weight|bias)', r'\g<0>'),
-    (r'absolute_pos_embed', r'\g<0>'),
-    (rf'stages\.\d+\.blocks\.\d+\.(?:{BLOCK})', r'\g<0>'),
-    (r'stages\.\d+\.downsample\.(?:norm\.weight|norm\.bias|reduction\.weight)', r'\g<0>'),
-    (
-        r'patch_embed\.(?:conv[12]\.weight|bn[12]\.(?:weight|bias|running_mean|running_var|num_batches_tracked))',
-        r'\g<0>',
-    ),
-    (rf'stages\.2\.blocks\.\d+\.(?:{SEMANTIC_BLOCK})', r'\g<0>'),
-    (r'stages\.3\.(?:convert|convert\.[01]|lin_t|norm)\.(?:weight|bias)', r'\g<0>'),
-    (r'stages\.3\.token_to_map\.(?:fc1|fc2|norm1|norm2|q|kv|proj|mlp\.fc1|mlp\.fc2)\.(?:weight|bias)', r'\g<0>'),
-    (r'norm\d\.(?:weight|bias)', r'\g<0>'),
-)
-_HEAD: Rules = ((r'head\.fc\.(?:weight|bias)', r'\g<0>'),)
+_HEAD = ('head.fc.weight', 'head.fc.bias')
 
 
 def _prefix(names: Iterable[str]) -> str | None:
@@ -40,7 +22,16 @@ def _prefix(names: Iterable[str]) -> str | None:
 
 
 def _translate(tensors: Mapping[str, Tensor], prefix: str) -> Translation:
-    return apply_rules(tensors, prefix, (*_RULES, *_HEAD), _HEAD)
+    result = Translation()
+    for name, tensor in tensors.items():
+        ours = name.removeprefix(prefix)
+        if not name.startswith(prefix) and name not in _HEAD:
+            result.dropped[name] = f'not in the backbone, whose names start with {prefix!r}'
+        elif ours in result.tensors:
+            raise InputError(f'{ours} and {prefix}{ours} both stand for {ours}')
+        else:
+            result.tensors[ours] = tensor
+    return result
 
 
 OWN = Source('mmsparseswin', _prefix, _translate)

@@ -26,11 +26,6 @@ BLOCK = (
     r'norm[12]\.(?:weight|bias)|attn\.(?:qkv|proj)\.(?:weight|bias)|attn\.relative_position_bias_table'
     r'|mlp\.fc[12]\.(?:weight|bias)'
 )
-# What STViT-R's blocks of semantic tokens have besides, as we name them.
-SEMANTIC_BLOCK = (
-    r'attn\.(?:q|kv)\.(?:weight|bias)|layer_scale_[12]|global_tokens|conv_pos\.(?:weight|bias)'
-    r'|pool\.(?:conv|norm)\.(?:weight|bias)|pool\.logit\.weight'
-)
 
 
 @dataclass
