@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from torch import distributed
 
 from mmsparseswin import mim
+from mmsparseswin.cli.config_check import check_settings
 from mmsparseswin.cli.option_check import prepare_option
 from mmsparseswin.cli.run_tool import rank
 from mmsparseswin.engine.precision import asked_precision, choose_precision
@@ -235,6 +236,7 @@ def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
     Repaired copies of annotation files go into the folder ``data_check`` of the work dir. Each process of a distributed
     run checks by itself, but only the first one looks at pictures and speaks.
     """
+    check_settings(cfg)
     use_our_loader(cfg._cfg_dict)
     repair_dir = os.path.join(cfg.work_dir, 'data_check') if cfg.get('work_dir') else None
     if cfg.get('default_scope') == 'mmdet':

@@ -1,0 +1,47 @@
+"""Find wrong numbers and hooks without a type in a config, before data is read or anything is built from it."""
+
+import math
+from typing import Any
+
+from mmengine.config import Config
+
+from mmsparseswin.errors import InputError
+
+
+def check_settings(cfg: Config) -> None:
+    """Check the numbers of optimizer, data loaders and training length, and that hooks and schedules have a type.
+
+    Raises:
+        InputError: the first wrong setting, with its key and what it takes.
+    """
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    for key in ('lr', 'weight_decay'):
+        _check_number(f'optim_wrapper.optimizer.{key}', optimizer.get(key))
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name) or {}
+        _check_whole(f'{name}.batch_size', loader.get('batch_size'), 1)
+        _check_whole(f'{name}.num_workers', loader.get('num_workers'), 0)
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        _check_whole(f'train_cfg.{key}', (cfg.get('train_cfg') or {}).get(key), 1)
+    for key, hook in (cfg.get('default_hooks') or {}).items():
+        _check_type(f'default_hooks.{key}', hook)
+    for name in ('custom_hooks', 'param_scheduler'):
+        entries = cfg.get(name) or []
+        for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
+            _check_type(f'{name}.{index}', entry)
+
+
+def _check_number(key: str, value: Any) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and math.isfinite(value) and value >= 0):
+        raise InputError(f'{key} is {value!r}: it must be a number of at least 0, e.g. 1e-4 or 0.0001')
+
+
+def _check_whole(key: str, value: Any, least: int) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        raise InputError(f'{key} is {value!r}: it must be a whole number of at least {least}')
+
+
+def _check_type(key: str, entry: Any) -> None:
+    if isinstance(entry, dict) and 'type' not in entry:
+        raise InputError(f"{key} has no type: name its class, as in {key}=dict(type='...')")
