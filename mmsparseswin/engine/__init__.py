@@ -9,7 +9,9 @@ from mmsparseswin.engine.data_notes import DataNotesHook
 from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_recipes import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
+from mmsparseswin.engine.resumable_loop import ResumableTrainLoop
 from mmsparseswin.engine.stop_after import StopAfterHook
+from mmsparseswin.engine.stop_signals import StopSignalsHook
 
 __all__ = [
     'AttentionPenalty',
@@ -22,7 +24,9 @@ __all__ = [
     'EvalModeHook',
     'LoadImageFromFile',
     'PrecisionOptimWrapper',
+    'ResumableTrainLoop',
     'SafeCheckpointHook',
     'StopAfterHook',
+    'StopSignalsHook',
     'WarmUpRestartLR',
 ]
