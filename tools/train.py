@@ -11,6 +11,7 @@ A slurm cluster:
 Go on from the last checkpoint of the work dir, or from a given one:
     python tools/train.py CONFIG --resume
     python tools/train.py CONFIG --resume work_dirs/NAME/epoch_7.pth
+SIGTERM and Ctrl-C save a checkpoint of the iteration at hand and end with exit code 143 or 130; --resume goes on there.
 Start from the weights of a classifier trained here, or of any source; the log says what fitted:
     python tools/train.py CONFIG --pretrained work_dirs/CLASSIFIER/epoch_100.pth
 Fewer epochs, with all schedules shortened alike, and not longer than an hour:
@@ -88,6 +89,7 @@ def main() -> None:
     if cfg.get('load_from'):
         check_checkpoint_file(cfg.load_from, args.trust_checkpoint)
     run_config.set_checkpoint_hook(cfg)
+    run_config.set_stopping(cfg)
     guard = dict(strict=resume, resume=resume, trust=args.trust_checkpoint)
     run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', **guard))
     if not any(hook['type'] == 'mmsparseswin.DivergenceHook' for hook in cfg.get('custom_hooks') or []):

@@ -230,6 +230,15 @@ def set_checkpoint_hook(cfg: Config) -> None:
         saving.type = 'mmsparseswin.SafeCheckpointHook'
 
 
+def set_stopping(cfg: Config) -> None:
+    """Stop on SIGTERM and SIGINT with a checkpoint, and resume in the middle of an epoch where mmengine's loop runs."""
+    add_hook(cfg, dict(type='mmsparseswin.StopSignalsHook'))
+    loop = cfg.get('train_cfg')
+    if loop and (loop.get('type') == 'EpochBasedTrainLoop' or ('type' not in loop and loop.get('by_epoch'))):
+        loop.pop('by_epoch', None)
+        loop.type = 'mmsparseswin.ResumableTrainLoop'
+
+
 def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
     """Look at the data before anything starts: refuse what cannot work, repair what is certain, log what is odd.
 

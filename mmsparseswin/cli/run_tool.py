@@ -1,6 +1,7 @@
 """Run a tool: one clear line for a mistake of the user, a traceback for a bug."""
 
 import atexit
+import errno
 import os
 import re
 import sys
@@ -25,6 +26,8 @@ _KNOWN: tuple[tuple[type[Exception], str], ...] = (
 )
 _BAD_FILE = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def run_tool(main: Callable[[], None]) -> None:
     """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
@@ -34,6 +37,10 @@ def run_tool(main: Callable[[], None]) -> None:
             main()
         if in_group():
             leave_group()
+    except SystemExit as stop:
+        if in_group():
+            leave_group(stop.code if isinstance(stop.code, int) else 1)
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -59,8 +66,8 @@ def in_group() -> bool:
     return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
-def leave_group() -> NoReturn:
-    """End a process of a distributed run whose work is done, with exit code 0.
+def leave_group(code: int = 0) -> NoReturn:
+    """End a process of a distributed run whose work is done, with exit code `code`.
 
     Threads of gloo abort one run of two processes in five in the destructors of C++ (torch 2.11: "terminate called
     without an active exception"), so these do not run; what Python does at its end is done here.
@@ -72,7 +79,7 @@ def leave_group() -> NoReturn:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)
 
 
 def user_message(error: Exception) -> str | None:
@@ -85,6 +92,10 @@ def user_message(error: Exception) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, (InputError, *_BAD_FILE)):
         return text
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return (
+            f'the disk is full ({text}): free space, or choose another --work-dir; checkpoints saved before are whole'
+        )
     if any(isinstance(error, kind) and re.search(words, text) for kind, words in _KNOWN):
         return text
     if isinstance(error, TypeError) and frames and frames[-1].name == 'build_from_cfg':

@@ -11,7 +11,9 @@ from mmsparseswin.engine.divergence import DivergenceHook
 from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_recipes import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
+from mmsparseswin.engine.resumable_loop import ResumableTrainLoop
 from mmsparseswin.engine.stop_after import StopAfterHook
+from mmsparseswin.engine.stop_signals import StopSignalsHook
 
 __all__ = [
     'AttentionPenalty',
@@ -26,7 +28,9 @@ __all__ = [
     'EvalModeHook',
     'LoadImageFromFile',
     'PrecisionOptimWrapper',
+    'ResumableTrainLoop',
     'SafeCheckpointHook',
     'StopAfterHook',
+    'StopSignalsHook',
     'WarmUpRestartLR',
 ]
