@@ -80,11 +80,14 @@ def main() -> None:
         cfg.auto_scale_lr.enable = True
     if args.resume:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        if args.resume != 'auto':
+            cfg.load_from = args.resume
     resume = bool(cfg.get('resume'))
-    if resume and not cfg.get('load_from'):
-        cfg.load_from = checkpoint_to_resume(cfg.work_dir)
-        if cfg.load_from is None and cli.rank() == 0:
+    if args.resume == 'auto' or (resume and not cfg.get('load_from')):
+        saved = checkpoint_to_resume(cfg.work_dir)
+        resume = cfg.resume = saved is not None  # otherwise `load_from`, if any, gives weights to start from
+        cfg.load_from = saved or cfg.get('load_from')
+        if not resume and cli.rank() == 0:
             print(f'nothing to resume in {cfg.work_dir}: the training starts from the beginning')
     if cfg.get('load_from'):
         check_checkpoint_file(cfg.load_from, args.trust_checkpoint)
