@@ -34,6 +34,19 @@ def pick(name: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise an InputError unless ``value`` is a whole number from ``least`` to ``most``."""
+    if type(value) is not int or value < least or (most is not None and value > most):
+        top = '' if most is None else f' and at most {most}'
+        raise InputError(f'{name} {value!r} must be a whole number of at least {least}{top}')
+
+
+def check_rate(name: str, value: Any) -> None:
+    """Raise an InputError unless ``value`` is a probability of dropping, in [0, 1)."""
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise InputError(f'{name} {value!r} must be a number in [0, 1), e.g. 0.1')
+
+
 def pick_stages(out_indices: Sequence[int] | None, out_type: str, stages: int) -> tuple[int, ...]:
     """Return the output stages: as given (negative ones from the end), else all for maps and the last for vectors."""
     if out_indices is None:

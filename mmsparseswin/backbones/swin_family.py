@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.backbones.base import TokenBackbone
-from mmsparseswin.backbones.options import pick, pick_arch, pick_stages
+from mmsparseswin.backbones.options import check_rate, check_whole, pick, pick_arch, pick_stages
 from mmsparseswin.backbones.reading import SwinSizes, check_windows, get, name_arch, square_side
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
@@ -68,6 +68,12 @@ class SwinFamily(TokenBackbone):
             **pick_arch(arch, self.arch_zoo, self.arch_required, self.arch_defaults),
             **{name: value for name, value in given.items() if value is not None},
         }
+        for name, rate in (('drop_rate', drop_rate), ('attn_drop_rate', attn_drop_rate)):
+            check_rate(name, rate)
+        check_rate('drop_path_rate', s['drop_path_rate'])
+        check_whole('patch_size', s['patch_size'], 1)
+        for size in [s['window_size']] if isinstance(s['window_size'], (int, float)) else s['window_size']:
+            check_whole('window_size', size, 1)
         self.qkv_bias, self.drop_rate, self.attn_drop_rate = qkv_bias, drop_rate, attn_drop_rate
         self.patch_merging = pick('patch_merging', patch_merging, tuple(MERGING))
         self.depths = tuple(s['depths'])
@@ -122,6 +128,7 @@ class SwinFamily(TokenBackbone):
         """Build what the options say behind ``patch_embed``; the last step of construction."""
         s = self.settings
         self.out_indices = pick_stages(out_indices, self.out_type, len(self.depths))
+        check_whole('frozen_stages', self.frozen_stages, -1, len(self.depths))
         self.patch_embed = patch_embed
         self.drop_after_pos = nn.Dropout(self.drop_rate)
         if use_abs_pos_embed:

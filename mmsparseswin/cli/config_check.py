@@ -14,21 +14,29 @@ def check_settings(cfg: Config) -> None:
     Raises:
         InputError: the first wrong setting, with its key and what it takes.
     """
-    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    wrapper = _section('optim_wrapper', cfg.get('optim_wrapper'))
+    optimizer = _section('optim_wrapper.optimizer', wrapper.get('optimizer'))
     for key in ('lr', 'weight_decay'):
         _check_number(f'optim_wrapper.optimizer.{key}', optimizer.get(key))
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(name) or {}
+        loader = _section(name, cfg.get(name))
         _check_whole(f'{name}.batch_size', loader.get('batch_size'), 1)
         _check_whole(f'{name}.num_workers', loader.get('num_workers'), 0)
     for key in ('max_epochs', 'max_iters', 'val_interval'):
-        _check_whole(f'train_cfg.{key}', (cfg.get('train_cfg') or {}).get(key), 1)
-    for key, hook in (cfg.get('default_hooks') or {}).items():
+        _check_whole(f'train_cfg.{key}', _section('train_cfg', cfg.get('train_cfg')).get(key), 1)
+    for key, hook in _section('default_hooks', cfg.get('default_hooks')).items():
         _check_type(f'default_hooks.{key}', hook)
     for name in ('custom_hooks', 'param_scheduler'):
         entries = cfg.get(name) or []
         for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
             _check_type(f'{name}.{index}', entry)
+
+
+def _section(key: str, value: Any) -> dict[str, Any]:
+    """Return the dict ``value``, an empty one for None."""
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f'{key} is {value!r}: it must be a dict')
+    return value or {}
 
 
 def _check_number(key: str, value: Any) -> None:

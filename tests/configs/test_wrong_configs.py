@@ -20,16 +20,18 @@ WRONG = [
     ('default_hooks.checkpoint', {'interval': 1}),
     ('custom_hooks', [{'priority': 'LOW'}]),
     ('param_scheduler', [{'begin': 0}]),
+    *((name, 'text') for name in ('optim_wrapper', OPTIMIZER, 'train_cfg', 'default_hooks', *LOADERS)),
 ]
 
 
 @pytest.mark.parametrize(('key', 'value'), WRONG, ids=str)
 def test_wrong_setting_is_named(key, value):
     cfg = Config.fromfile(ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py')
-    if isinstance(value, dict):
-        cfg.default_hooks.checkpoint = {'interval': 1}
-    else:
-        cfg.merge_from_dict({key: value})
+    owner, _, last = key.rpartition('.')
+    node = cfg
+    for name in filter(None, owner.split('.')):
+        node = node[name]
+    node[last] = value
     with pytest.raises(InputError, match=key):
         check_settings(cfg)
 
