@@ -1,4 +1,4 @@
-"""Find wrong numbers and hooks without a type in a config, before data is read or anything is built from it."""
+"""Find wrong numbers, hooks without a type and channels that do not fit in a config, before data is read."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from mmsparseswin.errors import InputError
 
 
 def check_settings(cfg: Config) -> None:
-    """Check the numbers of optimizer, data loaders and training length, and that hooks and schedules have a type.
+    """Check numbers of optimizer, loaders and length, types of hooks and schedules, and channels between the parts.
 
     Raises:
         InputError: the first wrong setting, with its key and what it takes.
@@ -30,6 +30,28 @@ def check_settings(cfg: Config) -> None:
         entries = cfg.get(name) or []
         for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
             _check_type(f'{name}.{index}', entry)
+    _check_channels(cfg.get('model'))
+
+
+def _check_channels(model: Any) -> None:
+    """Compare ``neck.in_channels`` with what a backbone of ours puts out, built without memory."""
+    import torch
+
+    from mmsparseswin.backbones.base import is_backbone
+    from mmsparseswin.registry import MODELS
+
+    backbone, neck = (model.get(part) if isinstance(model, dict) else None for part in ('backbone', 'neck'))
+    wanted = neck.get('in_channels') if isinstance(neck, dict) else None
+    if not isinstance(wanted, (list, tuple)) or not isinstance(backbone, dict) or not is_backbone(backbone):
+        return
+    with torch.device('meta'):
+        given = MODELS.build(backbone).out_channels
+    if tuple(wanted) != tuple(given):
+        kind = str(backbone['type']).rpartition('.')[2]
+        raise InputError(
+            f'model.neck.in_channels is {list(wanted)}, but {kind} with these options puts out {list(given)}: '
+            'set in_channels to that, or change arch or out_indices of model.backbone'
+        )
 
 
 def _section(key: str, value: Any) -> dict[str, Any]:

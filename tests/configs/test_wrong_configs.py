@@ -36,6 +36,21 @@ def test_wrong_setting_is_named(key, value):
         check_settings(cfg)
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [('neck.in_channels', [96, 192, 384, 768]), ('backbone.out_indices', (1, 2)), ('neck.in_channels', [48])],
+)
+def test_channels_that_do_not_fit_are_named_with_those_that_would(key, value):
+    cfg = Config.fromfile(ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py')
+    check_settings(cfg)
+    right = list(cfg.model.neck.in_channels)
+    cfg.merge_from_dict({f'model.{key}': value})
+    with pytest.raises(InputError, match=r'model\.neck\.in_channels') as error:
+        check_settings(cfg)
+    given = right if key.startswith('neck') else [right[index] for index in value]
+    assert f'puts out {given}' in str(error.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 def test_right_configs_pass(path):
