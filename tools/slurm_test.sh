@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Evaluate on a slurm cluster:
 #   [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS="..."] tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options]
+# On CPUs: GPUS=0 TASKS=4.
 set -euo pipefail
 if [[ $# -lt 4 ]]; then
     echo "usage: $0 PARTITION JOB_NAME CONFIG CHECKPOINT [options of tools/test.py]" >&2

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Train on a slurm cluster:
 #   [GPUS=8 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS="..."] tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [options]
+# On CPUs: GPUS=0 TASKS=4. In a job that may be pre-empted, --resume goes on from the last checkpoint:
+#   sbatch --requeue -p PARTITION -n 2 --wrap "GPUS=0 TASKS=2 tools/slurm_train.sh PARTITION NAME CONFIG WORK_DIR --resume"
 set -euo pipefail
 if [[ $# -lt 4 ]]; then
     echo "usage: $0 PARTITION JOB_NAME CONFIG WORK_DIR [options of tools/train.py]" >&2

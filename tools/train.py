@@ -6,8 +6,9 @@ N GPUs of this machine (or N processes, where there is none):
     tools/dist_train.sh CONFIG N
 Several machines with 8 GPUs each; the same line on each, NODE_RANK 0, 1, ... and the first one's address:
     NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 tools/dist_train.sh CONFIG 8
-A slurm cluster:
+A slurm cluster, with GPUs or with CPUs alone:
     GPUS=16 tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR
+    GPUS=0 TASKS=4 tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR
 Go on from the last checkpoint of the work dir, or from a given one:
     python tools/train.py CONFIG --resume
     python tools/train.py CONFIG --resume work_dirs/NAME/epoch_7.pth

@@ -12,10 +12,10 @@ from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from torch import distributed
 
 from mmsparseswin import mim
 from mmsparseswin.cli.config_check import check_settings
+from mmsparseswin.cli.gloo_group import join_gloo
 from mmsparseswin.cli.option_check import prepare_option
 from mmsparseswin.cli.run_tool import rank
 from mmsparseswin.engine.precision import asked_precision, choose_precision
@@ -150,8 +150,8 @@ def set_launcher(cfg: Config, launcher: str) -> None:
     cfg.launcher = launcher
     if launcher == 'none' or torch.cuda.is_available():
         return
-    if launcher != 'pytorch':
-        raise InputError(f'--launcher {launcher} needs GPUs; on CPUs use tools/dist_train.sh or tools/dist_test.sh')
+    if launcher == 'mpi':
+        raise InputError('--launcher mpi needs GPUs; on CPUs use tools/dist_train.sh or tools/slurm_train.sh')
     env = cfg.setdefault('env_cfg', ConfigDict())
     env.setdefault('dist_cfg', ConfigDict()).backend = 'gloo'
     # DistributedDataParallel refuses device_ids for a model in main memory; mmengine passes them unless told otherwise.
@@ -275,8 +275,8 @@ def use_our_loader(node: Any) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, joining the gloo group first if there is no GPU (mmengine's start-up selects a CUDA device)."""
-    if cfg.launcher == 'pytorch' and not torch.cuda.is_available() and not is_distributed():
-        distributed.init_process_group('gloo')
+    if cfg.launcher != 'none' and not torch.cuda.is_available() and not is_distributed():
+        join_gloo(cfg.launcher)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
     runner.logger.info(
