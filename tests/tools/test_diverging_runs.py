@@ -42,7 +42,7 @@ def test_a_training_that_diverges_keeps_the_last_good_checkpoint(tools, detector
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs=0: nothing to train'),
+        (['train_cfg.max_epochs=0'], 'train_cfg.max_epochs is 0: it must be'),
         (['train_dataloader.batch_size=500', 'train_dataloader.drop_last=True'], '0 iterations: 5 images give no'),
     ],
 )
