@@ -38,7 +38,7 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> N
     """Raise an InputError unless ``value`` is a whole number from ``least`` to ``most``."""
     if type(value) is not int or value < least or (most is not None and value > most):
         top = '' if most is None else f' and at most {most}'
-        raise InputError(f'{name} {value!r} must be a whole number of at least {least}{top}')
+        raise InputError(f'{name} is {value!r}: it must be a whole number of at least {least}{top}')
 
 
 def check_rate(name: str, value: Any) -> None:

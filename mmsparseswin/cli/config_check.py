@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmsparseswin.backbones.options import check_whole
 from mmsparseswin.errors import InputError
 
 
@@ -20,10 +21,13 @@ def check_settings(cfg: Config) -> None:
         _check_number(f'optim_wrapper.optimizer.{key}', optimizer.get(key))
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = _section(name, cfg.get(name))
-        _check_whole(f'{name}.batch_size', loader.get('batch_size'), 1)
-        _check_whole(f'{name}.num_workers', loader.get('num_workers'), 0)
+        for key, least in (('batch_size', 1), ('num_workers', 0)):
+            if loader.get(key) is not None:
+                check_whole(f'{name}.{key}', loader[key], least)
+    train = _section('train_cfg', cfg.get('train_cfg'))
     for key in ('max_epochs', 'max_iters', 'val_interval'):
-        _check_whole(f'train_cfg.{key}', _section('train_cfg', cfg.get('train_cfg')).get(key), 1)
+        if train.get(key) is not None:
+            check_whole(f'train_cfg.{key}', train[key], 1)
     for key, hook in _section('default_hooks', cfg.get('default_hooks')).items():
         _check_type(f'default_hooks.{key}', hook)
     for name in ('custom_hooks', 'param_scheduler'):
@@ -65,11 +69,6 @@ def _check_number(key: str, value: Any) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if value is not None and not (is_number and math.isfinite(value) and value >= 0):
         raise InputError(f'{key} is {value!r}: it must be a number of at least 0, e.g. 1e-4 or 0.0001')
-
-
-def _check_whole(key: str, value: Any, least: int) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-        raise InputError(f'{key} is {value!r}: it must be a whole number of at least {least}')
 
 
 def _check_type(key: str, entry: Any) -> None:
