@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor
 
 from mmsparseswin.errors import InputError
@@ -58,19 +58,14 @@ def kept(runner: Runner) -> str:
 
 
 def check_length(runner: Runner) -> None:
-    """Build the data set and loop of a training and check that there is something to do.
+    """Build the data set and loop of a training and check that an epoch has something to do.
 
-    To call before ``runner.train()``: schedules that are counted in epochs cannot be built of empty ones.
+    That there are epochs is checked in the config (``cli/config_check.py``). To call before ``runner.train()``: schedules that are counted in epochs cannot be built of empty ones.
 
     Raises:
-        InputError: no epoch, no iteration, or no class.
+        InputError: no iteration or no class.
     """
-    loop = runner.train_loop
-    by_iter = isinstance(loop, IterBasedTrainLoop)
-    name, limit = ('max_iters', loop.max_iters) if by_iter else ('max_epochs', loop.max_epochs)
-    if limit < 1:
-        raise InputError(f'train_cfg.{name}={limit}: nothing to train; it must be at least 1')
-    loader = loop.dataloader
+    loader = runner.train_loop.dataloader
     classes = getattr(loader.dataset, 'metainfo', {}).get('classes')
     if classes is not None and not len(classes):
         raise InputError(
