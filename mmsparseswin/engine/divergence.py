@@ -60,7 +60,8 @@ def kept(runner: Runner) -> str:
 def check_length(runner: Runner) -> None:
     """Build the data set and loop of a training and check that an epoch has something to do.
 
-    That there are epochs is checked in the config (``cli/config_check.py``). To call before ``runner.train()``: schedules that are counted in epochs cannot be built of empty ones.
+    That there are epochs is checked in the config (``cli/config_check.py``). To call before ``runner.train()``:
+    schedules that are counted in epochs cannot be built of empty ones.
 
     Raises:
         InputError: no iteration or no class.
