@@ -35,7 +35,7 @@ print(held - before, resident() - before)
 def test_freed_blocks_are_kept_or_returned(setting, kept):
     run = subprocess.run([sys.executable, '-c', SCRIPT, setting], capture_output=True, text=True, check=True)
     (held, after), (_, trimmed) = [map(float, line.split()) for line in run.stdout.splitlines()[-2:]]
-    # What imports have left in the heap serves the first block: some MiB of it may be resident before.
+    # The first block may reuse heap that imports have freed, so some MiB of it may be resident before.
     assert held == pytest.approx(64, abs=8)
     assert after == pytest.approx(kept, abs=8)
     assert trimmed < 2

@@ -1,4 +1,4 @@
-"""What names versions agrees, and the built wheel carries what an installation needs."""
+"""Test that all files name one version and that the built wheel contains all an installation needs."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ tomllib = pytest.importorskip('tomllib')  # Python 3.11 and later
 
 
 ROOT = Path(__file__).parents[1]
-# What uv leaves out and pip installs in any case.
+# Packages that uv leaves out and pip always installs.
 OTHER_OPENCV = {'opencv-python', 'opencv-python-headless'}
 FOR_CLONES = {'setup_env.sh', 'quickstart.sh', 'run_tests.sh'}
 

@@ -1,8 +1,8 @@
-"""From nothing to COCO mAP: embedded data set, training, evaluation, pictures, below the working folder.
+"""Train and evaluate on the embedded data set and draw pictures, in the working folder.
 
     mmsparseswin quickstart
 
-What is there already is used again, and an interrupted training goes on. Ends with one line:
+Existing files are used again, and an interrupted training is resumed. The last line reads:
     bbox_mAP=0.xxx segm_mAP=0.xxx pictures=<folder>
 """
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from mmsparseswin.checkpoints.training_objects import REBUILT, RefusalError
 
-# What torch.save names for plain tensors, and torch's unpickler builds.
+# The names that torch.save writes for plain tensors and that torch's unpickler builds.
 _OF_TENSORS = re.compile(
     r'torch\.(cuda\.)?\w*Storage|torch\.storage\.(Typed|Untyped)Storage|torch\.(Size|device)'
     r'|torch\.(bool|int|long|short|half|double|b?float\d*\w*|u?int\d+|complex\d+)'

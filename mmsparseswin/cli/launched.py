@@ -8,7 +8,7 @@ import sys
 import time
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
-# What gloo, NCCL and the store raise in a process whose neighbour has ended.
+# Errors of gloo, NCCL and the store in a process whose neighbour has ended.
 _NEIGHBOUR = re.compile(
     r'connection (was )?(closed|reset|refused)|broken pipe|socket (closed|timeout)|remote process exited|'
     r'heartbeat|store.*(failed|timed? ?out)|application timeout caused pair closure|connect.*timed? ?out',

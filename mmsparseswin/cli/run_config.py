@@ -21,7 +21,7 @@ from mmsparseswin.cli.run_tool import rank
 from mmsparseswin.engine.precision import asked_precision, choose_precision
 from mmsparseswin.errors import InputError
 
-# What holds a backbone in a model, the outermost first.
+# The attributes that hold a backbone in a model, the outermost first.
 _HOLDERS = ('module', 'detector', 'backbone')
 _OURS = 'mmsparseswin.PrecisionOptimWrapper'
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', _OURS)

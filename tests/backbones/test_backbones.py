@@ -1,4 +1,4 @@
-"""What all backbones promise, over archs and options."""
+"""Test the protocol that every backbone keeps, over archs and options."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What convert refuses, infers and reports; the numbers are in test_sources.py."""
+"""Test the errors, guesses and reports of convert; test_sources.py tests the numbers."""
 
 import json
 import subprocess

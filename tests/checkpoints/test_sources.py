@@ -253,7 +253,7 @@ def test_sparseswin_dense_names_that_disagree_are_reported():
 def test_stvitr_golden(name, given, options):
     case = load_case(name)
     state = case.state_dict
-    # What real files have besides (docs/models/stvit_r.md, 'Weights').
+    # Further entries of real files (docs/models/stvit_r.md, 'Weights').
     for table in [n for n in state if n.endswith('.relative_position_bias_table')]:
         state[table.replace('bias_table', 'index')] = torch.zeros(49, 49, dtype=torch.long)
     state |= {f'patch_embed.proj.{i}.bn.num_batches_tracked': torch.tensor(7) for i in (0, 2)}

@@ -97,7 +97,7 @@ def test_the_training_set_up_is_the_published_one(backbone, neck):
 
 
 def decays(backbone: str) -> dict[str, bool]:
-    """Whether each parameter decays."""
+    """Return for each parameter if it decays."""
     cfg = config(backbone, 'none')
     with torch.device('meta'):
         model = MODELS.build(cfg.model)

@@ -1,7 +1,7 @@
 """Check the COCO data sets of a config before a training starts.
 
-What is certain is repaired: in a copy of the annotation file, which the data set and its metric then read. Everything
-else is refused in one line.
+Repair faults whose right value is certain, in a copy of the annotation file that the data set and its metric then read.
+Refuse every other fault in one line.
 """
 
 import inspect
