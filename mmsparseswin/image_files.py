@@ -1,5 +1,6 @@
 """Find and read the images of a command line: files, and folders searched recursively."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,28 +18,53 @@ class Job(NamedTuple):
     path: Path
     name: Path
 
+    @property
+    def picture(self) -> Path:
+        """Name of a picture drawn for it: its own, but .pgm holds no colours and becomes .pgm.png."""
+        return self.name.with_name(self.name.name + '.png') if self.name.suffix.lower() == '.pgm' else self.name
 
-def find_images(inputs: list[str]) -> list[Job]:
-    """Return the images that `inputs` name, those of a folder sorted by file name."""
-    jobs = []
+
+def find_images(inputs: list[str], drawn: Path | None = None) -> list[Job]:
+    """Return the images that `inputs` name, those of a folder sorted by file name, each once.
+
+    The name of a file is its file name, and that of a file below a folder is its path below it. If two of them have one
+    name, all names are paths below the deepest folder that holds all images: a/1.jpg and b/1.jpg.
+
+    Args:
+        inputs: files, and folders, which are searched to the bottom.
+        drawn: where pictures will be drawn; what a folder holds below it is left out, for it was drawn before.
+
+    Raises:
+        InputError: nothing at a path, a folder without images, an image that lies in `drawn`, or a.pgm and a.pgm.png.
+    """
+    jobs: dict[str, Job] = {}  # by absolute path
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            found = sorted(file for file in path.rglob('*') if file.suffix.lower() in _EXTENSIONS)
+            found = [file for file in path.rglob('*') if file.suffix.lower() in _EXTENSIONS and not _below(file, drawn)]
             if not found:
                 raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(_EXTENSIONS))})')
-            jobs += [Job(file, file.relative_to(path)) for file in found]
+            new = [Job(file, file.relative_to(path)) for file in sorted(found)]
         elif path.is_file():
-            jobs.append(Job(path, Path(path.name)))
+            if _below(path, drawn):
+                raise InputError(f'{path} lies in {drawn}, where pictures are drawn; choose another --out-dir')
+            new = [Job(path, Path(path.name))]
         else:
             raise InputError(f'no image or folder at {path}')
+        for job in new:
+            jobs.setdefault(os.path.abspath(job.path), job)
+    if len({job.picture for job in jobs.values()}) < len(jobs):
+        shared = os.path.commonpath([os.path.dirname(path) for path in jobs])
+        jobs = {path: Job(job.path, Path(os.path.relpath(path, shared))) for path, job in jobs.items()}
     first: dict[Path, Path] = {}
-    for job in jobs:
-        if first.setdefault(job.name, job.path) != job.path:
-            raise InputError(
-                f'{first[job.name]} and {job.path} would be written to the same picture; predict them in two runs'
-            )
-    return jobs
+    for job in jobs.values():
+        if first.setdefault(job.picture, job.path) != job.path:
+            raise InputError(f'{first[job.picture]} and {job.path} would be one picture; predict them in two runs')
+    return list(jobs.values())
+
+
+def _below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:

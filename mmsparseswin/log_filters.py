@@ -34,7 +34,7 @@ _LINES = (
     r'"FileClient" will be deprecated in future',
     r'"HardDiskBackend" is the alias of "LocalBackend"',
     # mmdet has no registry of this kind, and mmengine's own does.
-    r'Failed to search registry with scope "mm\w+" in the "function" registry tree',
+    r'Failed to search registry with scope "mm\w+" in the "(function|strategy)" registry tree',
     # A training without a schedule has none to save.
     r'`save_param_scheduler` is True but `self\.param_schedulers` is None',
     # tools/train.py logs once that there is nothing to resume.

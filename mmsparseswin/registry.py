@@ -20,6 +20,7 @@ __all__ = [
     'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',
     'PARAM_SCHEDULERS',
+    'STRATEGIES',
     'TASK_UTILS',
     'TRANSFORMS',
     'backbone_classes',
@@ -78,6 +79,7 @@ LOOPS = _child(root.LOOPS, ['mmsparseswin.engine'])
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, ['mmsparseswin.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, ['mmsparseswin.engine'])
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, ['mmsparseswin.engine'])
+STRATEGIES = _child(root.STRATEGIES, ['mmsparseswin.engine.fsdp'])
 
 
 def register_backbone(cls: type) -> type:

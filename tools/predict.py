@@ -2,11 +2,17 @@
 
     python tools/predict.py CONFIG CHECKPOINT photo.jpg folder/ --out-dir predictions
 
-predictions/pictures/...       the images, with boxes, masks and classes drawn
+predictions/pictures/...       the images, with boxes, masks and classes drawn, under their own names: photo.jpg, and
+                               sub/photo.png of folder/sub/photo.png (a .pgm, which has no colours, as .pgm.png);
+                               if two images have one name, as a/1.jpg and b/1.jpg, all names are paths below the
+                               deepest folder that holds them all; file_name below is this name
 predictions/predictions.jsonl  a line per picture, written as soon as it is predicted; --resume goes on behind them
 predictions/predictions.json   of a detector: COCO layout (images, annotations with bbox [x, y, w, h], score, RLE mask,
                                categories numbered from 1 in the order of the classes);
                                of a classifier: a list of file_name, class, label, score
+
+Classes have the names in the checkpoint, else those of the config's data set. Pictures that an earlier run drew into
+predictions/pictures are not predicted again.
 
 A picture that cannot be predicted is named on stderr; the others are not lost, and the exit code is 1.
 """
@@ -53,6 +59,7 @@ def main() -> None:
 
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file, load_or_refuse
     from mmsparseswin.cli import run_config
+    from mmsparseswin.cli.class_names import class_names
     from mmsparseswin.cli.prediction_lines import PredictionLines, predict_each
     from mmsparseswin.cli.predictors import Classifier, Detector
     from mmsparseswin.engine.safe_reader import install_safe_reader
@@ -62,25 +69,26 @@ def main() -> None:
     install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
-    jobs = find_images(args.images)
     out = Path(args.out_dir)
+    jobs = find_images(args.images, out / 'pictures')
     run_config.set_work_dir(cfg, str(out), args.config)
     predictor: Any = (Detector if cfg.get('default_scope') == 'mmdet' else Classifier)(cfg, args.checkpoint, args)
     # The inferencers load what fits without a word about the rest.
     checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
     load_or_refuse(predictor.inferencer.model, checkpoint, strict=True)
+    predictor.name_classes(class_names(cfg, checkpoint, predictor.inferencer.model, args.checkpoint))
     half = run_config.tests_in_half(args.amp)
     run = dict(config=args.config, checkpoint=args.checkpoint, score_thr=args.score_thr)
     with (
         PredictionLines(out / 'predictions.jsonl', run, args.resume) as lines,
         Progress(console=Console(stderr=True)) as bar,
     ):
-        left = [job for job in jobs if str(job.name) not in lines.records]
+        left = [job for job in jobs if not lines.has(job)]
         task = bar.add_task('Predicting', total=len(left))
         for batch in batches(left, args.batch_size):
             with autocast(enabled=half):
-                for record in predict_each(predictor, batch, None if args.no_pictures else out / 'pictures'):
-                    lines.add(record)
+                for job, record in predict_each(predictor, batch, None if args.no_pictures else out / 'pictures'):
+                    lines.add(record, job.path)
             bar.advance(task, len(batch))
     done = [lines.records[str(job.name)] for job in jobs if str(job.name) in lines.records]
     if not done:

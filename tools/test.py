@@ -51,6 +51,7 @@ def main() -> None:
     from mmsparseswin.cli import (  # torch comes after the command line: --help answers at once
         evaluation_config,
         run_config,
+        strategies,
     )
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
@@ -60,6 +61,7 @@ def main() -> None:
     check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)
+    strategies.drop_strategy(cfg)
     run_config.set_dataloaders(cfg, not args.no_pin_memory)
     cfg.load_from, cfg.resume = args.checkpoint, False
     run_config.set_test_precision(cfg, args.amp)

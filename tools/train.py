@@ -56,7 +56,7 @@ def main() -> None:
     """Train."""
     args = parse_args()
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file, checkpoint_to_resume
-    from mmsparseswin.cli import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.cli import run_config, strategies  # torch comes after the command line: --help answers at once
     from mmsparseswin.engine.divergence import check_length
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
@@ -65,6 +65,7 @@ def main() -> None:
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     run_config.set_launcher(cfg, args.launcher)
+    strategies.set_strategy(cfg)
     run_config.set_precision(cfg, args.amp)
     run_config.set_dataloaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
     if args.epochs is not None:

@@ -28,7 +28,7 @@ def features_of(extractor: FeatureExtractor, batch: list[Job], pictures: Path | 
     heat = attention_heat(model, records)
     mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
     for index, job in enumerate(batch):
-        path = pictures / job.name.with_suffix('.png')
+        path = pictures / f'{job.name}.png'  # a.jpg and a.png are two pictures
         path.parent.mkdir(parents=True, exist_ok=True)
         image = to_picture(inputs[index], mean, std)
         draw_heat(image, {stage: one[index].cpu() for stage, one in heat.items()}).savefig(path, dpi=100)

@@ -6,9 +6,11 @@ certain, a list of files with the right labels is written and the data set is po
 """
 
 import codecs
+import contextlib
 import inspect
 import os
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,27 @@ def check_classifier(cfg: Config, splits: Sequence[str], repair_dir: str | None 
     return notes
 
 
+def configured_classes(cfg: Config) -> tuple[str, ...] | None:
+    """Return the names of the classes of `cfg` by label: those it or its kind of data set names, else the folders'.
+
+    The training set comes first, for a test set may lack a class. Data that is not there gives no names.
+    """
+    for split in ('train', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        for option, dataset in _leaves(deepcopy(loader.dataset), '') if loader else ():
+            kind = _dataset_class(dataset, cfg)
+            own = _Folders(dataset, f'{split}_dataloader.dataset{option}', kind or _registered(dataset), None)
+            names: Any = own.named
+            if not names and kind is not None:
+                names = own.classes_of_folders() if own.exist() else None
+            elif not names:
+                with contextlib.suppress(InputError):  # its data is not there
+                    names = DATASETS.build({**dataset, 'lazy_init': True}).metainfo.get('classes')
+            if names:
+                return tuple(names)
+    return None
+
+
 def _leaves(dataset: Any, option: str) -> Iterator[tuple[str, Any]]:
     for name in ('dataset', 'datasets'):
         if name in dataset:
@@ -74,17 +97,21 @@ def _leaves(dataset: Any, option: str) -> Iterator[tuple[str, Any]]:
 def _dataset_class(dataset: dict[str, Any], cfg: Config) -> type[CustomDataset] | None:
     if DefaultScope.get_current_instance() is None:
         init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    kind = dataset.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    kind = _registered(dataset)
     if not inspect.isclass(kind) or not issubclass(kind, CustomDataset):
         return None
     return kind if kind.load_data_list is CustomDataset.load_data_list else None
 
 
+def _registered(dataset: dict[str, Any]) -> Any:
+    kind = dataset.get('type')
+    return DATASETS.get(kind) if isinstance(kind, str) else kind
+
+
 class _Folders:
     """Data set that reads class folders or a list of files."""
 
-    def __init__(self, dataset: Any, option: str, kind: type[CustomDataset], repair_dir: str | None) -> None:
+    def __init__(self, dataset: Any, option: str, kind: Any, repair_dir: str | None) -> None:
         self.dataset, self.option, self.repair_dir = dataset, option, repair_dir
         root, prefix, split = dataset.get('data_root') or '', dataset.get('data_prefix') or '', dataset.get('split')
         prefix = prefix.get('img_path', '') if isinstance(prefix, dict) else prefix
@@ -98,7 +125,7 @@ class _Folders:
         )
         self.named = self._named_classes(kind)
 
-    def _named_classes(self, kind: type[CustomDataset]) -> tuple[str, ...] | None:
+    def _named_classes(self, kind: Any) -> tuple[str, ...] | None:
         """Return the classes that the config or the kind of data set names."""
         metainfo = self.dataset.get('metainfo') or {}
         classes = self.dataset.get('classes') or metainfo.get('classes') or getattr(kind, 'METAINFO', {}).get('classes')

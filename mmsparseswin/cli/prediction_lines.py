@@ -1,6 +1,7 @@
 """Predictions that outlive a stopped run: a JSON line per picture, and no picture that loses the others."""
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -31,11 +32,14 @@ class PredictionLines:
 
     def __init__(self, path: Path, run: dict[str, Any], resume: bool) -> None:
         self.records: dict[str, dict] = {}
+        self._paths: dict[str, str | None] = {}
         lines = path.read_bytes().splitlines(keepends=True) if resume and path.is_file() else []
         whole = [line for line in lines if line.endswith(b'\n')]
         try:
             before = json.loads(whole[0])['run'] if whole else run
-            self.records = {record['file_name']: record for record in map(json.loads, whole[1:])}
+            for record in map(json.loads, whole[1:]):
+                self._paths[record['file_name']] = record.pop('path', None)
+                self.records[record['file_name']] = record
         except (ValueError, KeyError, TypeError):
             raise InputError(f'{path} holds no predictions of this tool; delete it, or leave out --resume') from None
         if before != run:
@@ -52,16 +56,30 @@ class PredictionLines:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, record: dict) -> None:
-        """Write the record of one picture."""
-        self._file.write(json.dumps(record) + '\n')
+    def add(self, record: dict, path: Path) -> None:
+        """Write the record of the picture at `path`."""
+        self._file.write(json.dumps({**record, 'path': os.path.abspath(path)}) + '\n')
         self.records[record['file_name']] = record
 
+    def has(self, job: 'Job') -> bool:
+        """Return True if the stopped run predicted this picture.
 
-def predict_each(predictor: Any, batch: 'list[Job]', pictures: Path | None) -> Iterator[dict]:
-    """Yield the records of `batch`; if it fails, those of its pictures alone, and name on stderr the ones that fail."""
+        Raises:
+            InputError: it predicted another one of this name.
+        """
+        before = self._paths.get(str(job.name))
+        if before is not None and before != os.path.abspath(job.path):
+            raise InputError(
+                f'--resume: {job.name} of the stopped run is {before}, and now {job.path}; give all images in one run, '
+                'which names them apart, or choose another --out-dir'
+            )
+        return str(job.name) in self.records
+
+
+def predict_each(predictor: Any, batch: 'list[Job]', pictures: Path | None) -> 'Iterator[tuple[Job, dict]]':
+    """Yield the pictures of `batch` and their records; if it fails, each alone, and name the ones that fail."""
     try:
-        yield from predictor.predict(batch, pictures)
+        yield from zip(batch, predictor.predict(batch, pictures), strict=True)
         return
     except Exception as error:  # of any picture, decoder, transform or model
         if len(batch) == 1:

@@ -1,5 +1,6 @@
 """Hook that refuses a checkpoint that does not fit; mmengine would go on with random weights."""
 
+import warnings
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -45,7 +46,11 @@ class CheckpointGuardHook(Hook):
         """
         if self.resume:
             check_training_state(checkpoint, runner)
-        model = runner.model
+        # Of a sharded model its outline, which has all names and shapes; the strategy loads the weights afterwards.
+        model = getattr(getattr(runner, 'strategy', None), 'outline', runner.model)
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
-        print_log(f'Checkpoint: {load_or_refuse(model, checkpoint, self.strict)}', logger='current')
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', '.*to a meta parameter.* which is a no-op')
+            report = load_or_refuse(model, checkpoint, self.strict)
+        print_log(f'Checkpoint: {report}', logger='current')

@@ -116,7 +116,7 @@ def test_features_and_attention_of_a_folder(tools, trained, tmp_path):
     state = torch.load(trained.checkpoint, map_location='cpu', weights_only=False)['state_dict']
     logits = found['features'] @ state['head.fc.weight'].numpy().T + state['head.fc.bias'].numpy()
     assert logits.argmax(1).tolist() == [0, 1]
-    assert Image.open(tmp_path / 'features' / 'attention' / 'sub' / 'blue.png').width > 300
+    assert Image.open(tmp_path / 'features' / 'attention' / 'sub' / 'blue.png.png').width > 300
 
 
 def test_a_classifier_starts_the_main_detector_and_an_ssd(tools, trained, tmp_path, shapes):

@@ -3,7 +3,8 @@
     python tools/analysis_tools/extract_features.py CONFIG CHECKPOINT folder/ --out-dir features
 
 features/features.npz      features (N, C): inputs of the classifier's last layer, float32; files (N,): the images
-features/attention/*.png   each preprocessed image, and the attention of every stage over it
+features/attention/...     each preprocessed image and the attention of every stage over it; that of sub/a.jpg is
+                           sub/a.jpg.png
 """
 
 import argparse
@@ -51,8 +52,8 @@ def main() -> None:
     if cfg.get('default_scope') != 'mmpretrain':
         raise InputError(f'{args.config} is no classifier (default_scope is not mmpretrain)')
     check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
-    jobs = find_images(args.images)
     out = Path(args.out_dir)
+    jobs = find_images(args.images, out / 'attention')
     run_config.set_work_dir(cfg, str(out), args.config)
     extractor = FeatureExtractor(cfg, args.checkpoint, args.device)
     # mmpretrain loads matching weights only and reports nothing about the others.

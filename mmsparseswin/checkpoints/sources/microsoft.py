@@ -8,7 +8,6 @@ from mmsparseswin.checkpoints.sources.rules import (
     BLOCK,
     INDEX_BUFFER,
     MASK_BUFFER,
-    MASK_TOKEN,
     Rules,
     Source,
     Translation,
@@ -32,7 +31,6 @@ def layer_rules(merging_at_end: bool) -> Rules:
         (r'layers\.\d+\.blocks\.\d+\.attn_mask', MASK_BUFFER),
         (r'(norm\d*)\.(weight|bias)', r'\1.\2'),
         (r'head\.(?:fc\.)?(weight|bias)', r'head.fc.\1'),
-        (r'mask_token', MASK_TOKEN),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from mmsparseswin.checkpoints.sources.rules import Source, Translation, prefix_before
+from mmsparseswin.checkpoints.sources.rules import Source, Translation, prefix_before, pretraining_part
 from mmsparseswin.errors import InputError
 
 _HEAD = ('head.fc.weight', 'head.fc.bias')
@@ -27,6 +27,8 @@ def _translate(tensors: Mapping[str, Tensor], prefix: str) -> Translation:
         ours = name.removeprefix(prefix)
         if not name.startswith(prefix) and name not in _HEAD:
             result.dropped[name] = f'not in the backbone, whose names start with {prefix!r}'
+        elif reason := pretraining_part(ours):
+            result.dropped[name] = str(reason)
         elif ours in result.tensors:
             raise InputError(f'{ours} and {prefix}{ours} both stand for {ours}')
         else:

@@ -52,7 +52,8 @@ def _is_classifier(names: Iterable[str], prefix: str) -> bool:
     if 'head.fc.weight' in names:
         return True
     norms = sum(name.startswith(f'{prefix}norm') and name.endswith('.weight') for name in names)
-    detector = any(name.startswith(('neck.', 'rpn_head.', 'roi_head.', 'bbox_head.')) for name in names)
+    parts = ('neck.', 'rpn_head.', 'roi_head.', 'bbox_head.')
+    detector = any(name.startswith(parts) and not name.startswith('neck.decoder.') for name in names)  # SimMIM's neck
     return norms == 1 and not detector
 
 

@@ -20,12 +20,16 @@ Rules = Sequence[tuple[str, Target]]
 INDEX_BUFFER = Dropped('index buffer: rebuilt from the window size')
 MASK_BUFFER = Dropped('attention mask: rebuilt from the image size')
 MASK_TOKEN = Dropped('mask token of masked-image pre-training: no such input here')
+DECODER = Dropped('decoder of masked-image pre-training: it restores pixels')
 
 # A block's tensors as Microsoft, timm and we name them.
 BLOCK = (
     r'norm[12]\.(?:weight|bias)|attn\.(?:qkv|proj)\.(?:weight|bias)|attn\.relative_position_bias_table'
     r'|mlp\.fc[12]\.(?:weight|bias)'
 )
+
+# What masked-image pre-training adds within a backbone's prefix, whoever wrote the file.
+_PRETRAINING: Rules = ((r'(?:\w+\.)?mask_token', MASK_TOKEN), (r'decoder(?:_[a-z]+)*(?:\..+)?', DECODER))
 
 
 @dataclass
@@ -77,6 +81,12 @@ def prefix_before(anchor: str, names: Iterable[str]) -> str | None:
     return min(found, key=len, default=None)
 
 
+def pretraining_part(name: str) -> Dropped | None:
+    """Return why `name` (without the prefix) is left out, if masked-image pre-training (SimMIM, MAE) added it."""
+    target = _target(name, _PRETRAINING)
+    return target if isinstance(target, Dropped) else None
+
+
 def apply_rules(
     tensors: Mapping[str, Tensor], prefix: str, rules: Rules, outside: Rules = (), last_norm: str = 'norm'
 ) -> Translation:
@@ -84,7 +94,8 @@ def apply_rules(
 
     Args:
         tensors: as named in the file.
-        prefix: stripped before ``rules`` are tried; names without it go to ``outside``, and are dropped if none fits.
+        prefix: stripped before ``rules`` are tried, and then those of masked-image pre-training; names without it go to
+            ``outside``, and are dropped if none fits.
         rules: (regular expression, new name or reason to drop).
         outside: rules for names beside the backbone, such as the head's.
         last_norm: the new name of a norm after the last stage; it becomes ``norm{i}`` of that stage.
@@ -96,7 +107,8 @@ def apply_rules(
     origin: dict[str, str] = {}
     for name, tensor in tensors.items():
         if name.startswith(prefix):
-            target = _target(name[len(prefix) :], rules)
+            inner = name[len(prefix) :]
+            target = _target(inner, rules) or pretraining_part(inner)
         else:
             target = _target(name, outside) or Dropped(f'not in the backbone, whose names start with {prefix!r}')
         if target is None:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from mmsparseswin.checkpoints.sources.rules import (
     INDEX_BUFFER,
-    MASK_TOKEN,
     Rules,
     Source,
     Translation,
@@ -20,7 +19,6 @@ _STAGE = r'stages.\1.blocks.\2.'
 _RULES: Rules = (
     (r'embeddings\.patch_embeddings\.projection\.(weight|bias)', r'patch_embed.proj.\1'),
     (r'embeddings\.norm\.(weight|bias)', r'patch_embed.norm.\1'),
-    (r'embeddings\.mask_token', MASK_TOKEN),
     (_BLOCK + r'layernorm_before\.(weight|bias)', _STAGE + r'norm1.\3'),
     (_BLOCK + r'layernorm_after\.(weight|bias)', _STAGE + r'norm2.\3'),
     (_BLOCK + r'attention\.self\.(query|key|value)\.(weight|bias)', _STAGE + r'attn.\3.\4'),
