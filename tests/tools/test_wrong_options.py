@@ -12,8 +12,12 @@ WRONG = [
     ('train.py', ['model.bbox_head.loss_cls.type=FocalLos'], 'did you mean FocalLoss?'),
     ('train.py', ['load_from=nowhere.pth'], 'nowhere.pth'),
     ('test.py', ['test_dataloader.num_workers=-1'], 'test_dataloader.num_workers is -1'),
-    ('test.py', ['test_evaluator.type=CocoMetrik'], "test_evaluator.type is 'CocoMetrik'"),
-    ('test.py', ['model.bbox_head.num_clases=2'], 'did you mean num_classes?'),
+    (
+        'test.py',
+        ['test_evaluator.type=CocoMetrik'],
+        "is 'CocoMetrik': there is no such metric; did you mean CocoMetric?",
+    ),
+    ('test.py', ['model.bbox_head.num_clases=2'], 'did you mean model.bbox_head.num_classes?'),
 ]
 
 
