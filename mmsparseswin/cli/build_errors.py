@@ -13,8 +13,8 @@ from typing import Any
 from mmengine import registry as root
 from mmengine.registry import Registry
 
-from mmsparseswin.cli.class_names import class_arguments, find_class, suggest, suggest_class
 from mmsparseswin.cli.config_tree import walk
+from mmsparseswin.cli.registered_classes import class_arguments, find_class, suggest, suggest_class
 from mmsparseswin.errors import InputError
 
 _UNKNOWN = re.compile(r'is not in the .*registry|Cannot find .* in registry')

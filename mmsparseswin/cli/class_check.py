@@ -10,7 +10,8 @@ from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from mmsparseswin.cli.class_names import (
+from mmsparseswin.cli.config_tree import children, walk
+from mmsparseswin.cli.registered_classes import (
     class_arguments,
     find_class,
     nearest,
@@ -18,7 +19,6 @@ from mmsparseswin.cli.class_names import (
     suggest,
     suggest_class,
 )
-from mmsparseswin.cli.config_tree import children, walk
 from mmsparseswin.errors import InputError
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')

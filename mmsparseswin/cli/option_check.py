@@ -7,8 +7,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-from mmsparseswin.cli.class_names import class_arguments, find_class
 from mmsparseswin.cli.config_tree import walk
+from mmsparseswin.cli.registered_classes import class_arguments, find_class
 from mmsparseswin.errors import InputError
 
 # Top-level names that mean something to mmengine or to the tools even when the config does not mention them.
