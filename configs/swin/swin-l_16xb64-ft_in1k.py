@@ -16,5 +16,5 @@ model = dict(
             'swin_large_patch4_window7_224_22k.pth',
         ),
     ),
-    head=dict(in_channels=1536, init_cfg=dict(type='Constant', layer='Linear', val=0.0, bias=0.0)),
+    head=dict(in_channels=1536, init_cfg=dict(_delete_=True, type='Constant', layer='Linear', val=0.0, bias=0.0)),
 )

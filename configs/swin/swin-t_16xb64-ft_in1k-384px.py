@@ -17,5 +17,5 @@ model = dict(
             'swin_tiny_patch4_window7_224.pth',
         ),
     ),
-    head=dict(init_cfg=dict(type='Constant', layer='Linear', val=0.0, bias=0.0)),
+    head=dict(init_cfg=dict(_delete_=True, type='Constant', layer='Linear', val=0.0, bias=0.0)),
 )

@@ -24,6 +24,12 @@ def pick_arch(
         raise InputError(
             f'arch dict: missing {missing}, unknown {unknown}; it takes {list(required)} and may take {list(optional)}'
         )
+    for name in required:
+        value = arch[name]
+        if name in ('depths', 'num_heads') and not isinstance(value, (list, tuple)):
+            raise InputError(f'arch.{name} is {value!r}: it must be a list of whole numbers, one for each stage')
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            check_whole(f'arch.{name}', one, 1)
     return dict(arch)
 
 

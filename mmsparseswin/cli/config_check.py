@@ -1,20 +1,25 @@
-"""Find wrong numbers, hooks without a type and channels that do not fit in a config, before data is read."""
+"""Find what is wrong in a config before data is read."""
 
 import math
+from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
 
 from mmsparseswin.backbones.options import check_whole
+from mmsparseswin.cli.channel_check import check_channels
+from mmsparseswin.cli.class_check import check_classes
+from mmsparseswin.cli.dry_build import dry_build
 from mmsparseswin.errors import InputError
 
 
 def check_settings(cfg: Config) -> None:
-    """Check numbers of optimizer, loaders and length, types of hooks and schedules, and channels between the parts.
+    """Check numbers of optimizer, loaders and length, then names and arguments of all classes, then build in vain.
 
     Raises:
         InputError: the first wrong setting, with its key and what it takes.
     """
+    _check_scope(cfg.get('default_scope'))
     wrapper = _section('optim_wrapper', cfg.get('optim_wrapper'))
     optimizer = _section('optim_wrapper.optimizer', wrapper.get('optimizer'))
     for key in ('lr', 'weight_decay'):
@@ -34,28 +39,15 @@ def check_settings(cfg: Config) -> None:
         entries = cfg.get(name) or []
         for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
             _check_type(f'{name}.{index}', entry)
-    _check_channels(cfg.get('model'))
+    check_classes(cfg)
+    check_channels(cfg.get('model'), cfg.get('default_scope'))
+    dry_build(cfg)
 
 
-def _check_channels(model: Any) -> None:
-    """Compare ``neck.in_channels`` with what a backbone of ours puts out, built without memory."""
-    import torch
-
-    from mmsparseswin.backbones.base import is_backbone
-    from mmsparseswin.registry import MODELS
-
-    backbone, neck = (model.get(part) if isinstance(model, dict) else None for part in ('backbone', 'neck'))
-    wanted = neck.get('in_channels') if isinstance(neck, dict) else None
-    if not isinstance(wanted, (list, tuple)) or not isinstance(backbone, dict) or not is_backbone(backbone):
-        return
-    with torch.device('meta'):
-        given = MODELS.build(backbone).out_channels
-    if tuple(wanted) != tuple(given):
-        kind = str(backbone['type']).rpartition('.')[2]
-        raise InputError(
-            f'model.neck.in_channels is {list(wanted)}, but {kind} with these options puts out {list(given)}: '
-            'set in_channels to that, or change arch or out_indices of model.backbone'
-        )
+def _check_scope(scope: Any) -> None:
+    libraries = [name for name in ('mmdet', 'mmpretrain', 'mmsparseswin', 'mmengine') if find_spec(name)]
+    if scope is not None and not (isinstance(scope, str) and scope.isidentifier() and find_spec(scope)):
+        raise InputError(f'default_scope is {scope!r}: no such library is installed; here are {", ".join(libraries)}')
 
 
 def _section(key: str, value: Any) -> dict[str, Any]:

@@ -2,26 +2,21 @@
 
 import difflib
 import inspect
-from contextlib import suppress
 from typing import Any
 
-from mmengine import registry as root
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
+from mmsparseswin.cli.config_tree import walk
+from mmsparseswin.cli.registered_classes import class_arguments, find_class
 from mmsparseswin.errors import InputError
 
 # Top-level names that mean something to mmengine or to the tools even when the config does not mention them.
-_RUNNER_KEYS = {
+RUNNER_KEYS = {
     *inspect.signature(Runner.__init__).parameters,
     *('runner_type', 'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'compile'),
-    *('tta_model', 'tta_pipeline'),
+    *('tta_model', 'tta_pipeline', 'activation_checkpointing', 'efficient_conv_bn_eval', 'strategy'),
 }
-# Where the class of a config dict may be registered.
-_REGISTRIES = (
-    *(root.MODELS, root.DATASETS, root.TRANSFORMS, root.METRICS, root.HOOKS, root.OPTIM_WRAPPERS, root.OPTIMIZERS),
-    *(root.PARAM_SCHEDULERS, root.TASK_UTILS, root.LOOPS, root.VISUALIZERS, root.DATA_SAMPLERS),
-)
 
 
 def prepare_option(cfg: Config, name: str) -> None:
@@ -43,7 +38,7 @@ def prepare_option(cfg: Config, name: str) -> None:
         if not isinstance(node, dict):
             return
         if word not in node:
-            known = _RUNNER_KEYS if depth == 0 else set()
+            known = RUNNER_KEYS if depth == 0 else set()
             close = difflib.get_close_matches(word, {*node, *known}, n=1, cutoff=0.75)
             # Below the top a new word may be an argument that the config leaves at its default.
             if is_last and depth > 0 and 'type' in node:
@@ -52,6 +47,8 @@ def prepare_option(cfg: Config, name: str) -> None:
                 close = []
             if word not in known and (depth == 0 or close):
                 hint = f'; did you mean {".".join([*words[:depth], close[0]])}?' if close else ''
+                if is_last and depth == 0 and (places := _places(cfg, word)):
+                    hint = f'; did you mean {" or ".join(places)}?'
                 raise InputError(f'--cfg-options {name}: the config has no {".".join(words[: depth + 1])}{hint}')
             return
         if node[word] is None and not is_last:
@@ -59,32 +56,13 @@ def prepare_option(cfg: Config, name: str) -> None:
         node = node[word]
 
 
+def _places(cfg: Config, word: str) -> list[str]:
+    """Return up to three keys of the sections that end in `word`, the shortest first."""
+    keys = [key for name in cfg if name in RUNNER_KEYS for key, _ in walk(name, cfg[name]) if key.endswith(f'.{word}')]
+    return sorted(keys, key=lambda key: key.count('.'))[:3]
+
+
 def _close_argument(cfg: Config, node: dict[str, Any], word: str) -> list[str]:
     """Return the argument of the dict's class that `word` may stand for, if the class does not take `word` itself."""
-    known = _arguments(_find_class(cfg, node['type']))
-    return [] if known is None or word in known else difflib.get_close_matches(word, known, n=1, cutoff=0.75)
-
-
-def _find_class(cfg: Config, kind: Any) -> Any:
-    if not isinstance(kind, str):
-        return kind
-    for registry in _REGISTRIES:
-        # A library that cannot be imported, or a name that is no class: building says so better.
-        with suppress(Exception), registry.switch_scope_and_registry(cfg.get('default_scope')) as scoped:
-            if (found := scoped.get(kind)) is not None:
-                return found
-    return None
-
-
-def _arguments(cls: Any) -> set[str] | None:
-    """Names that the class or function takes; None if it hands any name on to something unknown."""
-    names: set[str] = set()
-    for owner in getattr(cls, '__mro__', [cls]):
-        function = vars(owner).get('__init__') if inspect.isclass(owner) else owner
-        if function is None or owner is object:
-            continue
-        parameters = inspect.signature(function).parameters.values()
-        names |= {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
-            return names
-    return None
+    names, is_open = class_arguments(find_class(cfg.get('default_scope'), node['type']))
+    return [] if is_open or word in names else difflib.get_close_matches(word, names, n=1, cutoff=0.75)

@@ -14,7 +14,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmsparseswin import mim
+from mmsparseswin.cli.class_check import check_pretrained_files
 from mmsparseswin.cli.config_check import check_settings
+from mmsparseswin.cli.config_variables import refuse_variable
 from mmsparseswin.cli.gloo_group import join_gloo
 from mmsparseswin.cli.option_check import prepare_option
 from mmsparseswin.cli.run_tool import rank
@@ -35,7 +37,8 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     included; in mmengine it would only change a variable that nothing reads any more.
 
     Raises:
-        InputError: no such file, a file that does not run, or an option that names nothing in it.
+        InputError: no such file, a file that does not run, an option that names nothing in it or that would have no
+            effect.
     """
     path = mim.resolve(path)
     if not Path(path).is_file():
@@ -45,8 +48,10 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
     except Exception as error:
         raise InputError(f'config {path}: {type(error).__name__}: {error}') from error
     options = dict(options or {})
-    for name in options:
+    for name, value in options.items():
         prepare_option(cfg, name)
+        if name != 'data_root':
+            refuse_variable(cfg, name, value)
     if isinstance(old_root := cfg.get('data_root'), str) and 'data_root' in options:
         new_root = str(options['data_root'])
         for name in list(cfg):
@@ -246,6 +251,8 @@ def check_data(cfg: Config, splits: tuple[str, ...]) -> None:
     run checks by itself, but only the first one looks at pictures and speaks.
     """
     check_settings(cfg)
+    if 'train' in splits and not cfg.get('resume'):
+        check_pretrained_files(cfg)
     use_our_loader(cfg._cfg_dict)
     repair_dir = os.path.join(cfg.work_dir, 'data_check') if cfg.get('work_dir') else None
     if cfg.get('default_scope') == 'mmdet':

@@ -4,15 +4,17 @@ import atexit
 import errno
 import os
 import re
+import select
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from mmsparseswin.cli.launched import end_with_launcher, neighbour_ended, wait_for_launcher
 from mmsparseswin.errors import InputError
-from mmsparseswin.log_filters import quiet_console
+from mmsparseswin.log_filters import is_verbose, quiet_console
 
 # Mistakes of the user that mmengine and mmdet report with their own exceptions: (type, words of the message).
 _KNOWN: tuple[tuple[type[Exception], str], ...] = (
@@ -30,20 +32,31 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback."""
+    """Run `main`: a mistake of the user ends in ``error: <one line>`` and exit code 2, a bug in its traceback.
+
+    With MMSPARSESWIN_VERBOSE=1 the traceback comes before the line. If the reader of stdout has gone, as in ``| head``,
+    the tool ends without a word and with 141, the exit code of a shell's command that SIGPIPE ends.
+    """
     end_with_launcher()
     try:
         with quiet_console():
             main()
+        sys.stdout.flush()
         if in_group():
             leave_group()
     except SystemExit as stop:
+        try:
+            sys.stdout.flush()  # of --help
+        except BrokenPipeError:
+            os._exit(141)
         if in_group():
             leave_group(stop.code if isinstance(stop.code, int) else 1)
         raise
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_gone():
+            os._exit(141)  # not sys.exit, which would flush stdout again
         message = user_message(error)
         if in_group() and neighbour_ended(error):
             wait_for_launcher()  # its error is printed; this one would bury it
@@ -54,10 +67,20 @@ def run_tool(main: Callable[[], None]) -> None:
             raise
         elif rank() > 0:
             wait_for_launcher()  # rank 0 mostly met the same error: it speaks
-        sys.stdout.flush()  # what a pipe or a file still waits for must not come after the error
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()  # what a pipe or a file still waits for must not come after the error
+        if is_verbose():
+            traceback.print_exception(error)
         print(f'error: {message}', file=sys.stderr, flush=True)
         # Not sys.exit: data loader workers and a half-initialised process group must not hold or re-report the exit.
         os._exit(2)
+
+
+def _reader_has_gone() -> bool:
+    """Return True if stdout is a pipe that nobody reads any more; other pipes break by faults of ours."""
+    pipe = select.poll()
+    pipe.register(1, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in pipe.poll(0))
 
 
 def in_group() -> bool:

@@ -1,18 +1,24 @@
-"""Wrong numbers and hooks without a type end in one line that names the key."""
+"""Wrong settings end in one line that names the key and the nearest right thing, before data is read."""
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmsparseswin.cli.class_check import check_pretrained_files
 from mmsparseswin.cli.config_check import check_settings
 from mmsparseswin.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
-OPTIMIZER = 'optim_wrapper.optimizer'
+DETECTOR, CLASSIFIER = 'quickstart/cascade_sparseswin_smoke.py', 'swin/swin-t_16xb64_in1k.py'
+OPTIMIZER, BACKBONE, ROI = 'optim_wrapper.optimizer', 'model.backbone', 'model.roi_head'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-WRONG = [
+PIPELINE = 'train_dataloader.dataset.pipeline'
+# (key, value)
+NUMBERS = [
     *((f'{OPTIMIZER}.{key}', value) for key in ('lr', 'weight_decay') for value in (-1e-4, 'fast', True, float('nan'))),
     *((f'{name}.batch_size', value) for name in LOADERS for value in (0, -1, 1.5, '2', True)),
     *((f'{name}.num_workers', value) for name in LOADERS for value in (-1, 0.5, 'two')),
@@ -22,18 +28,109 @@ WRONG = [
     ('param_scheduler', [{'begin': 0}]),
     *((name, 'text') for name in ('optim_wrapper', OPTIMIZER, 'train_cfg', 'default_hooks', *LOADERS)),
 ]
+# (key, value, the key that is named, words of the answer)
+BUILT = [
+    # Unknown names of classes
+    ('model.type', 'CascadeRCN', 'model.type', 'did you mean CascadeRCNN?'),
+    (f'{BACKBONE}.type', 'mmsparseswin.SparseSwim', f'{BACKBONE}.type', 'did you mean SparseSwin?'),
+    ('model.neck.type', 'FPNN', 'model.neck.type', 'did you mean FPN?'),
+    ('model.neck.norm_cfg', {'type': 'BM'}, 'model.neck.norm_cfg.type', 'did you mean BN?'),
+    ('model.rpn_head.type', 'RPNHed', 'model.rpn_head.type', 'did you mean RPNHead?'),
+    (f'{ROI}.bbox_head.0.type', 'ConvFCBoxHed', f'{ROI}.bbox_head.0.type', 'did you mean ConvFCBBoxHead?'),
+    (f'{ROI}.mask_head.loss_mask.type', 'CrosEntropy', f'{ROI}.mask_head.loss_mask.type', 'CrossEntropyLoss?'),
+    ('model.rpn_head.anchor_generator.type', 'AnchorGen', 'model.rpn_head.anchor_generator.type', 'AnchorGenerator?'),
+    ('model.train_cfg.rcnn.0.assigner.type', 'MaxIou', 'model.train_cfg.rcnn.0.assigner.type', 'MaxIoUAssigner?'),
+    ('model.data_preprocessor.type', 'DetPreprocessor', 'model.data_preprocessor.type', 'DetDataPreprocessor?'),
+    (f'{BACKBONE}.init_cfg', {'type': 'Pretraind'}, f'{BACKBONE}.init_cfg.type', 'did you mean Pretrained?'),
+    ('optim_wrapper.type', 'OptimWraper', 'optim_wrapper.type', 'did you mean OptimWrapper?'),
+    ('optim_wrapper.constructor', 'DecayConstructr', 'optim_wrapper.constructor', 'mmsparseswin.DecayConstructor?'),
+    (f'{OPTIMIZER}.type', 'AdmW', f'{OPTIMIZER}.type', 'did you mean AdamW?'),
+    ('param_scheduler', [{'type': 'MultStepLR'}], 'param_scheduler.0.type', 'did you mean MultiStepLR?'),
+    ('train_dataloader.dataset.type', 'CocoDatset', 'train_dataloader.dataset.type', 'did you mean CocoDataset?'),
+    ('train_dataloader.sampler', {'type': 'DefaultSample'}, 'train_dataloader.sampler.type', 'DefaultSampler?'),
+    (f'{PIPELINE}.2.type', 'Resise', f'{PIPELINE}.2.type', 'did you mean Resize?'),
+    ('val_evaluator.type', 'CocoMetrik', 'val_evaluator.type', 'did you mean CocoMetric?'),
+    ('train_cfg.type', 'EpochBasedLoop', 'train_cfg.type', 'did you mean EpochBasedTrainLoop?'),
+    ('custom_hooks', [{'type': 'EMAHok'}], 'custom_hooks.0.type', 'did you mean EMAHook?'),
+    ('visualizer.type', 'DetVisualizer', 'visualizer.type', 'there is no such visualizer'),
+    ('default_scope', 'mmdett', 'default_scope', 'no such library is installed'),
+    # Misspelt or missing arguments
+    (f'{BACKBONE}.drop_path', 0.1, BACKBONE, "did you mean 'drop_path_rate'?"),
+    (f'{ROI}.mask_head.num_clases', 3, f'{ROI}.mask_head', 'did you mean num_classes?'),
+    ('model.data_preprocessor.meen', [1], 'model.data_preprocessor', 'did you mean mean?'),
+    (f'{OPTIMIZER}.beta', (0.9, 0.99), OPTIMIZER, 'did you mean betas?'),
+    ('optim_wrapper.clip_gard', {'max_norm': 1}, 'optim_wrapper', 'did you mean clip_grad?'),
+    ('optim_wrapper.paramwise_cfg', {'custom_key': {}}, 'optim_wrapper.paramwise_cfg', 'did you mean custom_keys?'),
+    ('param_scheduler', [{'type': 'LinearLR', 'start_facto': 0.1}], 'param_scheduler.0', 'did you mean start_factor?'),
+    ('param_scheduler', [{'type': 'MultiStepLR'}], 'param_scheduler.0', "lacks 'milestones'"),
+    ('train_dataloader.batchsize', 2, 'train_dataloader', 'did you mean batch_size?'),
+    ('train_dataloader.dataset.anno_file', 'x', 'train_dataloader.dataset', 'did you mean ann_file?'),
+    (f'{PIPELINE}.2.scal', 3, f'{PIPELINE}.2', 'did you mean scale?'),
+    ('train_cfg.max_epoch', 2, 'train_cfg', 'did you mean max_epochs?'),
+    ('default_hooks.checkpoint.intervall', 2, 'default_hooks.checkpoint', 'did you mean interval?'),
+    # Values
+    (f'{BACKBONE}.window_size', 0, f'{BACKBONE}.window_size', 'at least 1'),
+    (f'{BACKBONE}.window_size', 3.5, f'{BACKBONE}.window_size', 'whole number'),
+    (f'{BACKBONE}.drop_path_rate', 2.0, f'{BACKBONE}.drop_path_rate', r'number in \[0, 1\)'),
+    (f'{BACKBONE}.frozen_stages', 99, f'{BACKBONE}.frozen_stages', 'at most 4'),
+    (f'{BACKBONE}.arch', 'tinny', f'{BACKBONE}.arch', "choose one of .*'tiny'"),
+    (f'{BACKBONE}.arch.embed_dims', 'many', f'{BACKBONE}.arch.embed_dims', 'whole number'),
+    (f'{BACKBONE}.arch.num_heads', 2, f'{BACKBONE}.arch.num_heads', 'list of whole numbers'),
+    (f'{BACKBONE}.arch.num_heads', (1, 3, 4), BACKBONE, '32 channels do not divide into num_heads=3'),
+    (f'{OPTIMIZER}.betas', (2, 0.99), OPTIMIZER, 'Invalid beta parameter'),
+    ('param_scheduler', [{'type': 'LinearLR', 'start_factor': 3}], 'param_scheduler.0', 'between 0 and 1'),
+    (f'{PIPELINE}.2.scale', 'big', f'{PIPELINE}.2.scale', 'width, height'),
+    ('val_evaluator.metric', 'bboxx', 'val_evaluator', "one of 'bbox', 'segm'"),
+    ('model.rpn_head.in_channels', 32, 'model.rpn_head.in_channels', 'model.neck.out_channels is 16'),
+    (f'{ROI}.mask_head.in_channels', 32, f'{ROI}.mask_head.in_channels', 'model.neck.out_channels is 16'),
+]
+OF_A_CLASSIFIER = [
+    ('model.head.in_channels', 96, 'model.head.in_channels', r'puts out \[768\]: set in_channels to 768'),
+    ('model.head.num_classes', 'ten', 'model.head', 'cannot be built: TypeError'),
+    ('model.head.loss.type', 'LabelSmoothLos', 'model.head.loss.type', 'did you mean LabelSmoothLoss?'),
+    ('model.train_cfg.augments.0.type', 'Mixupp', 'model.train_cfg.augments.0.type', 'did you mean Mixup?'),
+    ('model.train_cfg.augments.0.alpha', 'x', 'model.train_cfg.augments.0', 'isinstance.alpha, float'),
+    ('train_dataloader.dataset.type', 'ImageNe', 'train_dataloader.dataset.type', 'did you mean ImageNet?'),
+]
 
 
-@pytest.mark.parametrize(('key', 'value'), WRONG, ids=str)
-def test_wrong_setting_is_named(key, value):
-    cfg = Config.fromfile(ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py')
-    owner, _, last = key.rpartition('.')
+@cache
+def read(path: str) -> Config:
+    return Config.fromfile(ROOT / 'configs' / path)
+
+
+def changed(path: str, key: str, value: object) -> Config:
+    """The config with `value` under `key`, however wrong."""
+    cfg = copy.deepcopy(read(path))
+    *owners, last = key.split('.')
     node = cfg
-    for name in filter(None, owner.split('.')):
-        node = node[name]
+    for name in owners:
+        node = node[int(name)] if name.isdigit() else node[name]
     node[last] = value
+    return cfg
+
+
+@pytest.mark.parametrize(('key', 'value'), NUMBERS, ids=str)
+def test_wrong_setting_is_named(key, value):
     with pytest.raises(InputError, match=key):
+        check_settings(changed(DETECTOR, key, value))
+
+
+@pytest.mark.parametrize(
+    ('path', 'key', 'value', 'named', 'words'),
+    [(DETECTOR, *row) for row in BUILT] + [(CLASSIFIER, *row) for row in OF_A_CLASSIFIER],
+    ids=str,
+)
+def test_what_cannot_be_built_is_named_with_the_nearest_right_thing(path, key, value, named, words):
+    cfg = changed(path, key, value)
+    before = cfg.to_dict()
+    with pytest.raises(InputError, match=words) as error:
         check_settings(cfg)
+    text = str(error.value)
+    assert text.startswith(named)
+    assert text[len(named)] in ' :'
+    assert '\n' not in text
+    assert cfg.to_dict() == before
 
 
 @pytest.mark.parametrize(
@@ -41,14 +138,27 @@ def test_wrong_setting_is_named(key, value):
     [('neck.in_channels', [96, 192, 384, 768]), ('backbone.out_indices', (1, 2)), ('neck.in_channels', [48])],
 )
 def test_channels_that_do_not_fit_are_named_with_those_that_would(key, value):
-    cfg = Config.fromfile(ROOT / 'configs/quickstart/cascade_sparseswin_smoke.py')
-    check_settings(cfg)
-    right = list(cfg.model.neck.in_channels)
-    cfg.merge_from_dict({f'model.{key}': value})
+    right = list(read(DETECTOR).model.neck.in_channels)
     with pytest.raises(InputError, match=r'model\.neck\.in_channels') as error:
-        check_settings(cfg)
+        check_settings(changed(DETECTOR, f'model.{key}', value))
     given = right if key.startswith('neck') else [right[index] for index in value]
     assert f'puts out {given}' in str(error.value)
+
+
+def test_a_missing_file_of_weights_is_named():
+    cfg = changed(DETECTOR, f'{BACKBONE}.init_cfg', {'type': 'Pretrained', 'checkpoint': 'nowhere.pth'})
+    with pytest.raises(InputError, match=r"backbone\.init_cfg\.checkpoint is 'nowhere\.pth': there is no such file"):
+        check_pretrained_files(cfg)
+    cfg.model.backbone.init_cfg.checkpoint = 'https://somewhere/weights.pth'
+    check_pretrained_files(cfg)
+
+
+@pytest.mark.parametrize('path', [DETECTOR, CLASSIFIER])
+def test_right_config_passes_and_stays_as_it_is(path):
+    cfg = copy.deepcopy(read(path))
+    before = cfg.to_dict()
+    check_settings(cfg)
+    assert cfg.to_dict() == before
 
 
 @pytest.mark.slow

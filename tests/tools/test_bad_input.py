@@ -122,9 +122,9 @@ def test_a_work_dir_that_cannot_be_written(tools, detector, tmp_path):
         ('model.backbne.depth=18', 'did you mean model.backbone?'),
         ('pipeline.9.type=x', 'pipeline is a list of 4'),
         ('model.backbone.dept=18', 'did you mean model.backbone.depth?'),
-        ('model.backbone.nothing_like_it=18', "unexpected keyword argument 'nothing_like_it'"),
+        ('model.backbone.nothing_like_it=18', "model.backbone has the option 'nothing_like_it'"),
         ('optim_wrapper.optimizer.momentun=0.9', 'did you mean optim_wrapper.optimizer.momentum?'),
-        ('model.type=Nope', 'Nope is not in the mmdet::model registry'),
+        ('model.type=Nope', "model.type is 'Nope': there is no such model"),
         ('train_dataloader.dataset.metainfo.classes=disc', "('disc',)"),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_config_that_is_missing_or_does_not_run(tools, tmp_path):
 
 def test_a_bug_keeps_its_traceback(tools, detector, tmp_path):
     config = tmp_path / 'bug.py'
-    config.write_text(detector.config.read_text() + "model['data_preprocessor']['std'] = [255, 255, 'x']")
+    config.write_text(detector.config.read_text() + "optim_wrapper['clip_grad'] = dict(max_norm='x')")
     result = tools.run('train.py', config, cwd=tmp_path)
     assert result.code == 1
     assert 'Traceback' in result.err

@@ -209,10 +209,17 @@ def _check_training(one: CheckedSet, filter_cfg: dict[str, Any]) -> None:
         total, crowd, tiny, ignored = (
             sum(getattr(counts, name) for counts in objects.values()) for name in ('total', 'crowd', 'tiny', 'ignored')
         )
-        one.errors.append(
-            f'{one.option}: {path} has no object to learn: of {total} objects of the classes {crowd} are crowds, '
-            f'{tiny} narrower than a pixel, {ignored} flagged ignore; correct these fields'
-        )
+        if not objects:
+            one.errors.append(f'{one.option} names no class to learn: set {one.option}.metainfo.classes')
+        elif total == 0:
+            one.errors.append(
+                f'{one.option}: {path} has no object of the classes {few(objects)}: label some, or name the right file'
+            )
+        else:
+            one.errors.append(
+                f'{one.option}: {path} has no object to learn: of {total} objects of the classes {crowd} are crowds, '
+                f'{tiny} narrower than a pixel, {ignored} flagged ignore; correct these fields'
+            )
     elif unlearnt := [name for name, counts in objects.items() if not counts.left]:
         one.notes.append(f'{one.option}: {path} has no object to learn of the classes {few(unlearnt)}')
 
