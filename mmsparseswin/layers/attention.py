@@ -7,13 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mmsparseswin.layers.fast_path import can_use_cpu_fast_path, linear
+from mmsparseswin.layers.fast_path import PLAIN, FastPath, linear
 from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.windows import WindowPlan
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, dropout: float = 0.0, need_weights: bool = False
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None = None,
+    dropout: float = 0.0,
+    need_weights: bool = False,
+    fast: FastPath = PLAIN,
 ) -> tuple[Tensor, Tensor | None]:
     """Scaled dot-product attention.
 
@@ -22,29 +28,135 @@ def attend(
         bias: added to the scaled scores, broadcast to (..., n, m).
         dropout: probability on the weights.
         need_weights: take the explicit softmax path, which alone can return them.
+        fast: the block's choice.
 
     Returns:
         (..., n, d), and the weights (..., n, m) when asked for.
     """
     bias = bias if bias is None else bias.to(q.dtype)
-    if not need_weights and dropout == 0 and can_use_cpu_fast_path(q):
-        if torch.is_grad_enabled():
-            if _spells_out(q, k, v, bias):
-                return _Recomputed.apply(q, k, v, bias), None
-        elif q.shape[-2] * k.shape[-2] <= processor().explicit_scores:
-            return _weights(q, k, bias).to(v.dtype) @ v, None
-    if not need_weights:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
-    weights = _weights(q, k, bias).to(v.dtype)
-    return F.dropout(weights, dropout, training=dropout > 0) @ v, weights
+    if need_weights:
+        weights = _weights(q, k, bias).to(v.dtype)
+        return F.dropout(weights, dropout, training=dropout > 0) @ v, weights
+    if fast.cpu and dropout == 0 and _spells_out(q, k, v, bias):
+        return _Recomputed.apply(q, k, v, bias), None
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout), None
+
+
+class WindowAttention(nn.Module):
+    """(Shifted-)window multi-head self attention (Swin, section 3.2).
+
+    Args:
+        dims: channels C.
+        num_heads: heads.
+        window: (height, width) of a window, in tokens.
+        qkv_bias: learn a bias on queries, keys and values.
+        attn_drop: dropout on the attention weights.
+        proj_drop: dropout on the output.
+    """
+
+    relative_position_index: Tensor
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        window: tuple[int, int],
+        qkv_bias: bool = True,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.window, self.attn_drop = num_heads, window, attn_drop
+        self.relative_position_bias_table = nn.Parameter(
+            torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), num_heads)
+        )
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.register_buffer('relative_position_index', relative_position_index(window), persistent=False)
+        self.qkv = nn.Linear(dims, 3 * dims, bias=qkv_bias)
+        self.proj = nn.Linear(dims, dims)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def relative_bias(self) -> Tensor:
+        """(heads, area, area)."""
+        area = self.window[0] * self.window[1]
+        bias = self.relative_position_bias_table.index_select(0, self.relative_position_index)
+        return bias.view(area, area, self.num_heads).permute(2, 0, 1).contiguous()  # it is added to many windows
+
+    def forward(
+        self, x: Tensor, plan: WindowPlan, need_weights: bool = False, fast: FastPath = PLAIN
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend inside windows.
+
+        Args:
+            x: (B, N, C) normalised tokens.
+            plan: the windows of their grid.
+            need_weights: return the attention weights too.
+            fast: the block's choice.
+
+        Returns:
+            (B, N, C), and the weights (windows of the whole batch, heads, area, area), windows in row-major order.
+        """
+        out, weights = self.mix(self.project(x, plan, fast), plan, need_weights, fast)
+        return out.view(x.shape), weights
+
+    def project(self, x: Tensor, plan: WindowPlan, fast: FastPath) -> Tensor:
+        """Normalised tokens (B, N, C) -> queries, keys and values (B or 1, windows * area, 3C) in window order."""
+        return linear(self.qkv, plan.to_windows(x, fast), fast)
+
+    def mix(
+        self, qkv: Tensor, plan: WindowPlan, need_weights: bool = False, fast: FastPath = PLAIN
+    ) -> tuple[Tensor, Tensor | None]:
+        """Turn :meth:`project`'s result into tokens (B or 1, N or B * N, C) in grid order, and weights as above."""
+        area, heads = self.window[0] * self.window[1], self.num_heads
+        batch, slots, dims = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+        windows = slots // area
+        qkv = qkv.view(batch, windows, area, 3, heads, dims // heads)
+        bias = self.relative_bias()
+        dropout = self.attn_drop if self.training else 0.0
+
+        # Windows at the seam of the shift come last; they alone need the mask.
+        seam = 0 if plan.mask is None else len(plan.mask)
+        inside, at_seam = _heads(qkv, windows - seam, fast)
+        outs, weights = [], []
+        if windows > seam:
+            q, k, v = (part.flatten(0, 1) for part in inside)  # (B * windows, heads, area, d)
+            out, weight = attend(q, k, v, bias[None], dropout, need_weights, fast)
+            outs.append(out.unflatten(0, (batch, -1)))
+            weights.append(weight)
+        if plan.mask is not None:
+            # Windows and heads share one axis, so that the mask broadcasts over the batch.
+            q, k, v = (part.flatten(1, 2) for part in at_seam)  # (B, seam windows * heads, area, d)
+            # 4-D, as the fused kernels ask for: (1, seam windows * heads, area, area)
+            masked = (bias + plan.mask[:, None]).flatten(0, 1)[None]
+            out, weight = attend(q, k, v, masked, dropout, need_weights, fast)
+            outs.append(out.unflatten(1, (seam, heads)))
+            weights.append(weight)
+        x = torch.cat([out.transpose(2, 3) for out in outs], 1).view(batch, slots, dims)
+        x = plan.to_grid(self.proj_drop(linear(self.proj, x, fast)), fast)
+        if not need_weights:
+            return x, None
+        full = torch.cat([w.reshape(batch, -1, heads, area, area) for w in weights if w is not None], 1)
+        return x, full.index_select(1, plan.order).flatten(0, 1)
+
+
+def relative_position_index(window: tuple[int, int]) -> Tensor:
+    """(area * area,) row of the bias table for each pair: (dy + h - 1) * (2w - 1) + dx + w - 1."""
+    height, width = window
+    y, x = torch.arange(height * width) // width, torch.arange(height * width) % width
+    dy = y[:, None] - y[None] + height - 1
+    dx = x[:, None] - x[None] + width - 1
+    return (dy * (2 * width - 1) + dx).flatten()
 
 
 def _spells_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:
-    """Return True if training on a CPU is faster without the fused kernel."""
+    """Return True if attention on a CPU is faster without the fused kernel."""
+    pairs = q.shape[-2] * k.shape[-2]
+    if not torch.is_grad_enabled():
+        return pairs <= processor().explicit_scores
     if bias is not None and bias.requires_grad:
         return True
-    small = q.dtype in (torch.bfloat16, torch.float16) and q.shape[-2] * k.shape[-2] <= processor().explicit_scores_half
-    return small and (q.requires_grad or k.requires_grad or v.requires_grad)
+    learns = q.requires_grad or k.requires_grad or v.requires_grad
+    return learns and q.dtype in (torch.bfloat16, torch.float16) and pairs <= processor().explicit_scores_half
 
 
 def _weights(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
@@ -88,9 +200,9 @@ class _Recomputed(torch.autograd.Function):
         return grad_q, grad_k, grad_v, grad_bias
 
 
-def _heads(qkv: Tensor, inside: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def _heads(qkv: Tensor, inside: int, fast: FastPath) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """(B, windows, area, 3, heads, d) -> (B, windows, heads, area, d) thrice, for windows ``inside`` and the rest."""
-    if can_use_cpu_fast_path(qkv) and qkv.requires_grad and torch.is_grad_enabled():
+    if fast.cpu and qkv.requires_grad:
         parts = _Heads.apply(qkv, inside)
         return parts[:3], parts[3:]
     qkv = qkv.permute(3, 0, 1, 4, 2, 5)
@@ -116,104 +228,3 @@ class _Heads(torch.autograd.Function):
         for place, grad in zip((x for part in parts for x in part), grads, strict=True):
             place.copy_(grad)
         return out, None
-
-
-class WindowAttention(nn.Module):
-    """(Shifted-)window multi-head self attention (Swin, section 3.2).
-
-    Args:
-        dims: channels C.
-        num_heads: heads.
-        window: (height, width) of a window, in tokens.
-        qkv_bias: learn a bias on queries, keys and values.
-        attn_drop: dropout on the attention weights.
-        proj_drop: dropout on the output.
-    """
-
-    relative_position_index: Tensor
-
-    def __init__(
-        self,
-        dims: int,
-        num_heads: int,
-        window: tuple[int, int],
-        qkv_bias: bool = True,
-        attn_drop: float = 0.0,
-        proj_drop: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.num_heads, self.window, self.attn_drop = num_heads, window, attn_drop
-        self.relative_position_bias_table = nn.Parameter(
-            torch.empty((2 * window[0] - 1) * (2 * window[1] - 1), num_heads)
-        )
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
-        self.register_buffer('relative_position_index', relative_position_index(window), persistent=False)
-        self.qkv = nn.Linear(dims, 3 * dims, bias=qkv_bias)
-        self.proj = nn.Linear(dims, dims)
-        self.proj_drop = nn.Dropout(proj_drop)
-
-    def relative_bias(self) -> Tensor:
-        """(heads, area, area)."""
-        area = self.window[0] * self.window[1]
-        bias = self.relative_position_bias_table.index_select(0, self.relative_position_index)
-        return bias.view(area, area, self.num_heads).permute(2, 0, 1).contiguous()  # it is added to many windows
-
-    def forward(self, x: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Attend inside windows.
-
-        Args:
-            x: (B, N, C) normalised tokens.
-            plan: the windows of their grid.
-            need_weights: return the attention weights too.
-
-        Returns:
-            (B, N, C), and the weights (windows of the whole batch, heads, area, area), windows in row-major order.
-        """
-        out, weights = self.mix(self.project(x, plan), plan, need_weights)
-        return out.view(x.shape), weights
-
-    def project(self, x: Tensor, plan: WindowPlan) -> Tensor:
-        """Normalised tokens (B, N, C) -> queries, keys and values (B or 1, windows * area, 3C) in window order."""
-        return linear(self.qkv, plan.to_windows(x))
-
-    def mix(self, qkv: Tensor, plan: WindowPlan, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Turn :meth:`project`'s result into tokens (B or 1, N or B * N, C) in grid order, and weights as above."""
-        area, heads = self.window[0] * self.window[1], self.num_heads
-        batch, slots, dims = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-        windows = slots // area
-        qkv = qkv.view(batch, windows, area, 3, heads, dims // heads)
-        bias = self.relative_bias()
-        dropout = self.attn_drop if self.training else 0.0
-
-        # Windows at the seam of the shift come last; they alone need the mask.
-        seam = 0 if plan.mask is None else len(plan.mask)
-        inside, at_seam = _heads(qkv, windows - seam)
-        outs, weights = [], []
-        if windows > seam:
-            q, k, v = (part.flatten(0, 1) for part in inside)  # (B * windows, heads, area, d)
-            out, weight = attend(q, k, v, bias[None], dropout, need_weights)
-            outs.append(out.unflatten(0, (batch, -1)))
-            weights.append(weight)
-        if plan.mask is not None:
-            # Windows and heads share one axis, so that the mask broadcasts over the batch.
-            q, k, v = (part.flatten(1, 2) for part in at_seam)  # (B, seam windows * heads, area, d)
-            # 4-D, as the fused kernels ask for: (1, seam windows * heads, area, area)
-            masked = (bias + plan.mask[:, None]).flatten(0, 1)[None]
-            out, weight = attend(q, k, v, masked, dropout, need_weights)
-            outs.append(out.unflatten(1, (seam, heads)))
-            weights.append(weight)
-        x = torch.cat([out.transpose(2, 3) for out in outs], 1).view(batch, slots, dims)
-        x = plan.to_grid(self.proj_drop(linear(self.proj, x)))
-        if not need_weights:
-            return x, None
-        full = torch.cat([w.reshape(batch, -1, heads, area, area) for w in weights if w is not None], 1)
-        return x, full.index_select(1, plan.order).flatten(0, 1)
-
-
-def relative_position_index(window: tuple[int, int]) -> Tensor:
-    """(area * area,) row of the bias table for each pair: (dy + h - 1) * (2w - 1) + dx + w - 1."""
-    height, width = window
-    y, x = torch.arange(height * width) // width, torch.arange(height * width) % width
-    dy = y[:, None] - y[None] + height - 1
-    dx = x[:, None] - x[None] + width - 1
-    return (dy * (2 * width - 1) + dx).flatten()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mmsparseswin.layers.attention import WindowAttention, attend
-from mmsparseswin.layers.fast_path import can_use_cpu_fast_path, has_hooks, linear
+from mmsparseswin.layers.fast_path import FastPath, has_hooks, linear
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import PreNormBlock
 from mmsparseswin.layers.processor import processor
@@ -40,9 +40,9 @@ def chunked_inference(tokens: int | None = None) -> Iterator[None]:
         _tokens.reset(token)
 
 
-def chunk_size(block: PreNormBlock, x: Tensor) -> int:
-    """Tokens per chunk for this block and these tokens (B, N, C); 0 where it must run as a whole."""
-    if not can_use_cpu_fast_path(x) or torch.is_grad_enabled() or block.training:
+def chunk_size(block: PreNormBlock, fast: FastPath) -> int:
+    """Tokens per chunk for this block; 0 where it must run as a whole."""
+    if not fast.cpu or torch.is_grad_enabled() or block.training:
         return 0
     tokens = _tokens.get()
     if tokens == 0 or type(block.attn) is not WindowAttention or has_hooks(*list(block.modules())[1:]):
@@ -110,7 +110,7 @@ def _make_chunks(
 
 
 def forward_in_chunks(
-    block: PreNormBlock, x: Tensor, grid: Grid, shift: bool, shift_single: bool, tokens: int
+    block: PreNormBlock, x: Tensor, grid: Grid, shift: bool, shift_single: bool, tokens: int, fast: FastPath
 ) -> Tensor:
     """Run a Swin block on (B, N, C) tokens of ``grid``, ``tokens`` at a time; return what its ``forward`` returns."""
     attn, rows = block.attn, x.reshape(-1, x.shape[-1])
@@ -121,17 +121,17 @@ def forward_in_chunks(
     mixed = x.new_empty(sum(len(chunk.tokens) for chunk in plan.chunks), x.shape[-1])
     for chunk, slots in zip(plan.chunks, mixed.split([len(chunk.tokens) for chunk in plan.chunks]), strict=True):
         seam = None if mask is None or chunk.masks is None else mask.index_select(0, chunk.masks)
-        _mix(block, rows, chunk, bias if seam is None else bias + seam, slots)
+        _mix(block, rows, chunk, bias if seam is None else bias + seam, slots, fast)
     out = torch.empty_like(rows)
     # Windows are padded; what follows needs the tokens alone, in any chunks of about one size.
     parts = -(-len(rows) // tokens)
     for part, inverse, outs in zip(*(t.tensor_split(parts) for t in (rows, plan.inverse, out)), strict=True):
-        part = linear(attn.proj, mixed.index_select(0, inverse), plus=part)
-        torch.add(part, block.mlp(block.norm2(part)), out=outs)
+        part = linear(attn.proj, mixed.index_select(0, inverse), fast, plus=part)
+        torch.add(part, block.mlp(block.norm2(part), fast), out=outs)
     return out.view(x.shape)
 
 
-def _mix(block: PreNormBlock, rows: Tensor, chunk: Chunk, bias: Tensor, out: Tensor) -> None:
+def _mix(block: PreNormBlock, rows: Tensor, chunk: Chunk, bias: Tensor, out: Tensor, fast: FastPath) -> None:
     """Attention inside the windows of a chunk, into its slots (windows * area, C)."""
     attn = block.attn
     assert isinstance(attn, WindowAttention)
@@ -139,5 +139,5 @@ def _mix(block: PreNormBlock, rows: Tensor, chunk: Chunk, bias: Tensor, out: Ten
     y = block.norm1(rows.index_select(0, chunk.tokens))
     if chunk.padding is not None:
         y = y.masked_fill_(chunk.padding, 0)
-    q, k, v = linear(attn.qkv, y).view(*shape[:2], 3, shape[2], -1).permute(2, 0, 3, 1, 4)
-    out.view(*shape, -1).copy_(attend(q, k, v, bias)[0].transpose(1, 2))
+    q, k, v = linear(attn.qkv, y, fast).view(*shape[:2], 3, shape[2], -1).permute(2, 0, 3, 1, 4)
+    out.view(*shape, -1).copy_(attend(q, k, v, bias, fast=fast)[0].transpose(1, 2))

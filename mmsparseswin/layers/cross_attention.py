@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.layers.attention import attend
-from mmsparseswin.layers.fast_path import can_use_cpu_fast_path, linear
+from mmsparseswin.layers.fast_path import PLAIN, FastPath, linear
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
 
 # Keys of the windows that are taken together in inference; from 2,000 to 16,000 the time hardly changes.
@@ -53,6 +53,7 @@ class CrossAttention(nn.Module):
         neighbourhood: Neighbourhood,
         side: tuple[int, int] | None = None,
         need_weights: bool = False,
+        fast: FastPath = PLAIN,
     ) -> tuple[Tensor, Tensor | None]:
         """Attend.
 
@@ -62,22 +63,29 @@ class CrossAttention(nn.Module):
             neighbourhood: which query sees which key.
             side: (height, width) of the tokens in a window, where there is a relative position bias.
             need_weights: return the attention weights too.
+            fast: the block's choice.
 
         Returns:
             (B, N, C), and the weights (B * windows, heads, slots, K), windows in the order of ``neighbourhood``.
         """
-        q, kv = linear(self.q, x), linear(self.kv, context)
+        q, kv = linear(self.q, x, fast), linear(self.kv, context, fast)
         # Overlapping neighbourhoods hold each key several times: some windows at a time stay in cache.
-        in_chunks = can_use_cpu_fast_path(x) and not torch.is_grad_enabled() and not need_weights
+        in_chunks = fast.cpu and not torch.is_grad_enabled() and not need_weights
         chunks = neighbourhood.chunks(_KEYS) if in_chunks else [neighbourhood]
-        mixed = [self._mix(q, kv, chunk, side, need_weights) for chunk in chunks]
+        mixed = [self._mix(q, kv, chunk, side, need_weights, fast) for chunk in chunks]
         out = torch.cat([part for part, _ in mixed], 1)
         if neighbourhood.inverse is not None:
             out = out.index_select(1, neighbourhood.inverse)
-        return self.proj_drop(linear(self.proj, out)), mixed[0][1]
+        return self.proj_drop(linear(self.proj, out, fast)), mixed[0][1]
 
     def _mix(
-        self, q: Tensor, kv: Tensor, neighbourhood: Neighbourhood, side: tuple[int, int] | None, need_weights: bool
+        self,
+        q: Tensor,
+        kv: Tensor,
+        neighbourhood: Neighbourhood,
+        side: tuple[int, int] | None,
+        need_weights: bool,
+        fast: FastPath,
     ) -> tuple[Tensor, Tensor | None]:
         """Queries (B, N, C), keys and values (B, M, 2C) -> (B, slots, C) in the order of the windows, and weights."""
         batch, _, dims = q.shape
@@ -89,7 +97,7 @@ class CrossAttention(nn.Module):
         q = q.view(windows, -1, self.num_heads, dims // self.num_heads).transpose(1, 2)
         k, v = kv.view(windows, -1, 2, self.num_heads, dims // self.num_heads).permute(2, 0, 3, 1, 4)
         dropout = self.attn_drop if self.training else 0.0
-        out, weights = attend(q, k, v, self._bias(neighbourhood, batch, side), dropout, need_weights)
+        out, weights = attend(q, k, v, self._bias(neighbourhood, batch, side), dropout, need_weights, fast)
         return out.transpose(1, 2).reshape(batch, -1, dims), weights
 
     def _bias(self, neighbourhood: Neighbourhood, batch: int, side: tuple[int, int] | None) -> Tensor | None:

@@ -1,15 +1,17 @@
 """The seam between PyTorch's operators and faster ones: when a fast path may run, and linear layers by oneDNN.
 
+A block asks :func:`choose` once and hands the answer to its parts; a part that is called without one runs PyTorch's own
+operators. A tracer, a compiler, a FLOP counter or a hook sees these too.
+
 PyTorch leaves float32 products on a CPU to its BLAS, which on an AMD processor with AVX-512 runs at about half of what
 oneDNN reaches (docs/benchmarks). Where :func:`processor` finds oneDNN the faster one, linear layers run as its
-primitives, and without gradients their GELU with them. A tracer, a compiler, a FLOP counter or a hook sees PyTorch's
-own operators.
+primitives, and without gradients their GELU with them.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -41,13 +43,57 @@ def fast_path(enabled: bool = True) -> Iterator[None]:
         _enabled = before
 
 
-def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Tensor | None = None) -> Tensor:
+class FastPath(NamedTuple):
+    """What a block may run in place of PyTorch's operators; nothing by default.
+
+    Attributes:
+        enabled: functions of ours whose gradients cost less, on any device.
+        cpu: what pays on a CPU.
+        product: type in which linear layers run as oneDNN's primitives; None: PyTorch's own run.
+        autocast: True if other types are turned into ``product``.
+    """
+
+    enabled: bool = False
+    cpu: bool = False
+    product: torch.dtype | None = None
+    autocast: bool = False
+
+
+PLAIN = FastPath()
+
+
+def choose(x: Tensor, *parts: nn.Module) -> FastPath:
+    """Decide for a block that runs on ``x`` and hands the answer to ``parts``.
+
+    The answer is :data:`PLAIN` where something traces, compiles or counts operators, in the block or in a part of it.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or not _enabled
+        or type(x) is not Tensor
+        or torch.jit.is_tracing()
+        or is_in_torch_dispatch_mode()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or any(part._compiled_call_impl is not None or '_orig_mod' in part._modules for part in parts)
+    ):
+        return PLAIN
+    if x.device.type != 'cpu':
+        return FastPath(enabled=True)
+    autocast = torch.is_autocast_enabled('cpu') and x.dtype != torch.float64
+    dtype = torch.get_autocast_dtype('cpu') if autocast else x.dtype
+    multiplies = torch.backends.mkldnn.enabled and _has_primitive(dtype)
+    return FastPath(enabled=True, cpu=True, product=dtype if multiplies else None, autocast=autocast)
+
+
+def linear(
+    module: nn.Linear, x: Tensor, fast: FastPath = PLAIN, act: nn.Module | None = None, plus: Tensor | None = None
+) -> Tensor:
     """``act(module(x)) + plus``: (..., in_features) -> (..., out_features)."""
-    if not _is_plain(module, x):
+    if fast.product is None or not _is_plain(module, x, fast):
         x = module(x)
         x = x if act is None else act(x)
         return x if plus is None else plus + x
-    dtype = _product_dtype(x)
+    dtype = fast.product
     x, weight = x.to(dtype), module.weight.to(dtype)
     bias = None if module.bias is None else module.bias.to(dtype)
     if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, weight, bias)):
@@ -66,10 +112,10 @@ def linear(module: nn.Linear, x: Tensor, act: nn.Module | None = None, plus: Ten
     return x if plus is None else plus + x
 
 
-def multiply(x: Tensor, weight: Tensor) -> Tensor:
+def multiply(x: Tensor, weight: Tensor, fast: FastPath) -> Tensor:
     """(..., k), (n, k) -> (..., n): a linear layer whose weights belong to no module."""
-    plain = _fits(x, weight) and not torch.is_autocast_enabled('cpu')
-    if plain and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
+    learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if _fits(x, weight, fast) and not fast.autocast and not learns:
         return _product(x, weight)
     return F.linear(x, weight)
 
@@ -82,52 +128,25 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return checkpoint(function, x, use_reentrant=False)
 
 
-def can_use_fast_path(x: Tensor) -> bool:
-    """Return True if a fast path may replace PyTorch's operators, i.e. nothing traces, compiles or counts them."""
-    return (
-        not torch.compiler.is_compiling()
-        and _enabled
-        and type(x) is Tensor
-        and not torch.jit.is_tracing()
-        and not is_in_torch_dispatch_mode()
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
-    )
-
-
-def can_use_cpu_fast_path(x: Tensor) -> bool:
-    """Return True if a fast path may replace PyTorch's operators and ``x`` is on a CPU."""
-    return can_use_fast_path(x) and x.device.type == 'cpu'
-
-
 def has_hooks(*modules: nn.Module) -> bool:
     """Return True if any module has forward hooks."""
     return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
-def _is_plain(module: nn.Linear, x: Tensor) -> bool:
+def _is_plain(module: nn.Linear, x: Tensor, fast: FastPath) -> bool:
+    """Return True if nothing but PyTorch's own product would run in ``module``."""
     return (
         type(module) is nn.Linear
-        and _fits(x, module.weight)
+        and _fits(x, module.weight, fast)
         and not has_hooks(module)
         and not (torch.is_grad_enabled() and (module._backward_hooks or module._backward_pre_hooks))
     )
 
 
-def _fits(x: Tensor, weight: Tensor) -> bool:
-    return (
-        can_use_cpu_fast_path(x)
-        and type(weight.data) is Tensor
-        and (weight.dtype == x.dtype or torch.is_autocast_enabled('cpu'))
-        and bool(torch.backends.mkldnn.enabled)
-        and _has_primitive(_product_dtype(x))
-    )
-
-
-def _product_dtype(x: Tensor) -> torch.dtype:
-    """Return the type of a product of ``x``: autocast's, where it is on."""
-    if torch.is_autocast_enabled('cpu') and x.dtype != torch.float64:
-        return torch.get_autocast_dtype('cpu')
-    return x.dtype
+def _fits(x: Tensor, weight: Tensor, fast: FastPath) -> bool:
+    """Return True if these are operands of a product of the type ``fast.product``."""
+    plain = type(x) is Tensor and type(weight.data) is Tensor
+    return plain and (fast.autocast or x.dtype == weight.dtype == fast.product)
 
 
 def _has_primitive(dtype: torch.dtype) -> bool:

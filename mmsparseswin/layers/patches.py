@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmsparseswin.layers.fast_path import linear
+from mmsparseswin.layers.fast_path import choose, linear
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import init_swin
 
@@ -82,7 +82,7 @@ class PatchMerging(nn.Module):
         if grid.height % 2 or grid.width % 2:
             x = F.pad(x, (0, 0, 0, grid.width % 2, 0, grid.height % 2))
         x = torch.cat([x[:, row::2, col::2] for col in (0, 1) for row in (0, 1)], -1).flatten(1, 2)
-        return linear(self.reduction, self.norm(x)), grid.coarser(2)
+        return linear(self.reduction, self.norm(x), choose(x)), grid.coarser(2)
 
 
 class ConvPatchMerging(nn.Module):
@@ -122,7 +122,8 @@ class PatchExpanding(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """(B, N, C) -> (B, 4 * N, C / 2) of the grid twice as fine."""
-        x = linear(self.expansion, self.norm(x)).unflatten(2, (2, 2, -1)).unflatten(1, (grid.height, grid.width))
+        x = linear(self.expansion, self.norm(x), choose(x))
+        x = x.unflatten(2, (2, 2, -1)).unflatten(1, (grid.height, grid.width))
         valid = grid.valid and tuple((2 * h, 2 * w) for h, w in grid.valid)
         # (B, height, width, 2, 2, C / 2) -> (B, height, 2, width, 2, C / 2)
         return x.transpose(2, 3).flatten(1, 4), Grid(2 * grid.height, 2 * grid.width, valid)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mmsparseswin.layers.fast_path import has_hooks, linear, recomputed
+from mmsparseswin.layers.fast_path import PLAIN, FastPath, has_hooks, linear, recomputed
 
 
 class DropPath(nn.Module):
@@ -41,9 +41,9 @@ class MLP(nn.Module):
         self.act, self.drop = nn.GELU(), nn.Dropout(drop)
         self.final_gelu = final_gelu
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, fast: FastPath = PLAIN) -> Tensor:
         """(..., dims) -> (..., dims)."""
-        x = linear(self.fc2, self.drop(linear(self.fc1, x, self.act)))
+        x = linear(self.fc2, self.drop(linear(self.fc1, x, fast, self.act)), fast)
         return self.drop(self.act(x) if self.final_gelu else x)
 
 
@@ -81,12 +81,13 @@ class PreNormBlock(nn.Module):
         """Return True if the backward pass recomputes norms, gathers and GELUs instead of keeping them."""
         return self.light and torch.is_grad_enabled() and not has_hooks(self.attn, self.mlp)
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor, fast: FastPath) -> Tensor:
         """The MLP of the normalised tokens: (..., C) -> (..., C)."""
         if not self.recomputes():
-            return self.mlp(self.norm2(x))
-        hidden = recomputed(lambda x: linear(self.mlp.fc1, self.norm2(x)), x)
-        return self.mlp.drop(recomputed(lambda x: linear(self.mlp.fc2, self.mlp.drop(self.mlp.act(x))), hidden))
+            return self.mlp(self.norm2(x), fast)
+        mlp = self.mlp
+        hidden = recomputed(lambda x: linear(mlp.fc1, self.norm2(x), fast), x)
+        return mlp.drop(recomputed(lambda x: linear(mlp.fc2, mlp.drop(mlp.act(x)), fast), hidden))
 
 
 def init_swin(module: nn.Module) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmsparseswin.layers.cross_attention import CrossAttention
+from mmsparseswin.layers.fast_path import choose
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.neighbourhoods import Neighbourhood, UnitPlan, unit_plan
 from mmsparseswin.layers.pooled_keys import pooled
@@ -94,6 +95,7 @@ class SemanticBlock(PreNormBlock):
         Returns:
             (B, N, C).
         """
+        fast = choose(x, self.attn, self.mlp)
         if self.global_side is not None:
             x = x + resize_positions(self.global_tokens, self.global_side, grid)
         q = self.norm1(x)
@@ -104,9 +106,9 @@ class SemanticBlock(PreNormBlock):
             if cells is not None:
                 keys[i] = pooled(keys[i], cells)
         joined = keys[0] if len(keys) == 1 else torch.cat(keys, 1)
-        out = self.layer_scale_1 * self.attn(q, joined, neighbourhood, side)[0]
+        out = self.layer_scale_1 * self.attn(q, joined, neighbourhood, side, fast=fast)[0]
         x = x + self.drop_path(out) if self.shortcut else out
-        return x + self.drop_path(self.layer_scale_2 * self.transform(x))
+        return x + self.drop_path(self.layer_scale_2 * self.transform(x, fast))
 
 
 class TokenGeneration(SemanticBlock):

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.attention import attend
-from mmsparseswin.layers.fast_path import can_use_fast_path, has_hooks, linear, multiply
+from mmsparseswin.layers.fast_path import PLAIN, FastPath, choose, has_hooks, linear, multiply
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import MLP, init_swin
 from mmsparseswin.layers.resize import resize_map, resize_sums
@@ -50,9 +50,10 @@ class TokenBlock(nn.Module):
 
     def forward(self, x: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """(B, T, E) -> the same shape, and the weights (B, heads, T, T) when asked for."""
-        out, weights = self.attn(self.norm1(x), need_weights)
+        fast = choose(x, self.attn, self.mlp)
+        out, weights = self.attn(self.norm1(x), need_weights, fast)
         x = x + self.drop(out)
-        return x + self.mlp(self.norm2(x)), weights
+        return x + self.mlp(self.norm2(x), fast), weights
 
 
 class TokenAttention(nn.Module):
@@ -64,11 +65,11 @@ class TokenAttention(nn.Module):
         self.qkv = nn.Linear(dims, 3 * dims, bias=qkv_bias)
         self.proj = nn.Linear(dims, dims)
 
-    def forward(self, x: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, need_weights: bool = False, fast: FastPath = PLAIN) -> tuple[Tensor, Tensor | None]:
         """(B, T, E) -> the same shape, and the weights (B, heads, T, T) when asked for."""
-        q, k, v = linear(self.qkv, x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        out, weights = attend(q, k, v, None, self.attn_drop if self.training else 0.0, need_weights)
-        return linear(self.proj, out.transpose(1, 2).flatten(2)), weights
+        q, k, v = linear(self.qkv, x, fast).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        out, weights = attend(q, k, v, None, self.attn_drop if self.training else 0.0, need_weights, fast)
+        return linear(self.proj, out.transpose(1, 2).flatten(2), fast), weights
 
 
 class TokensToMapMLP(nn.Module):
@@ -124,11 +125,12 @@ class TokensToMapAttention(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor, need_weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """Image tokens (B, N, C) and sparse tokens (B, T, E) -> (B, N, C), weights (B, heads, N, T) when asked for."""
-        q = linear(self.q, self.norm1(x)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        k, v = linear(self.kv, tokens).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        out, weights = attend(q, k, v, need_weights=need_weights)
-        x = x + linear(self.proj, out.transpose(1, 2).flatten(2))
-        return x + self.mlp(self.norm2(x)), weights
+        fast = choose(x, self.mlp)
+        q = linear(self.q, self.norm1(x), fast).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        k, v = linear(self.kv, tokens, fast).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        out, weights = attend(q, k, v, need_weights=need_weights, fast=fast)
+        x = x + linear(self.proj, out.transpose(1, 2).flatten(2), fast)
+        return x + self.mlp(self.norm2(x), fast), weights
 
 
 class SparseStage(nn.Module):
@@ -216,8 +218,9 @@ class SparseStage(nn.Module):
 
     def tokens(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, N, C) tokens of a fully valid grid -> (B, T, E) normalised sparse tokens (T per tile for 'tile')."""
-        if self._collects_first(x, grid):
-            tokens = self._collect_and_convert(x, grid)
+        fast = choose(x)
+        if fast.enabled and self._collects_first(grid):
+            tokens = self._collect_and_convert(x, grid, fast)
         else:
             features = self.convert(x.transpose(1, 2).unflatten(2, (grid.height, grid.width)))
             tokens = self._collect(features).transpose(1, 2)
@@ -228,7 +231,7 @@ class SparseStage(nn.Module):
                 tokens = block(tokens)[0]
         return self.norm(tokens)
 
-    def _collects_first(self, x: Tensor, grid: Grid) -> bool:
+    def _collects_first(self, grid: Grid) -> bool:
         """Return True if the linear layer may run before the convolution, and is cheaper so."""
         cells, tokens, dims = grid.height * grid.width, self.lin_t.out_features, self.norm.normalized_shape[0]
         return (
@@ -236,10 +239,9 @@ class SparseStage(nn.Module):
             and type(self.convert) is nn.Conv2d
             and tokens * (cells + dims) < cells * dims
             and not has_hooks(self.convert, self.lin_t)
-            and can_use_fast_path(x)
         )
 
-    def _collect_and_convert(self, x: Tensor, grid: Grid) -> Tensor:
+    def _collect_and_convert(self, x: Tensor, grid: Grid, fast: FastPath) -> Tensor:
         """The convolution (over channels and neighbours) and the linear layer (over positions) in the other order.
 
         Nothing stands between the two, so a token is as well the convolution's kernel times nine sums over positions,
@@ -249,6 +251,7 @@ class SparseStage(nn.Module):
         Args:
             x: (B, N, C) tokens of ``grid``.
             grid: their grid.
+            fast: the stage's choice.
 
         Returns:
             (B, T, E).
@@ -262,12 +265,12 @@ class SparseStage(nn.Module):
         moved = torch.stack(
             [padded[:, 2 - i : 2 - i + height, 2 - j : 2 - j + width] for i in range(3) for j in range(3)]
         )  # (9, T, height, width)
-        sums = multiply(moved.flatten(2).flatten(0, 1), x.transpose(1, 2).reshape(batch * dims, -1))
+        sums = multiply(moved.flatten(2).flatten(0, 1), x.transpose(1, 2).reshape(batch * dims, -1), fast)
         sums = sums.view(9, -1, batch, dims).permute(2, 1, 3, 0).flatten(2)  # (B, T, C * 9), the kernel's own order
         bias = self._token_bias()[:, None] if self.sincos_pos_embed is None else self._token_bias().t()
         if self.convert.bias is not None:
             bias = bias + rows.sum(1, keepdim=True) * self.convert.bias
-        return multiply(sums, self.convert.weight.flatten(1)) + bias
+        return multiply(sums, self.convert.weight.flatten(1), fast) + bias
 
     def _token_bias(self) -> Tensor:
         """Return what the linear layer adds to the features: (T,), or (E, T) with positions encoded."""

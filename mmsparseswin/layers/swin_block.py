@@ -6,10 +6,10 @@ from torch.utils.checkpoint import checkpoint
 
 from mmsparseswin.layers.attention import WindowAttention
 from mmsparseswin.layers.chunked import chunk_size, forward_in_chunks
-from mmsparseswin.layers.fast_path import recomputed
+from mmsparseswin.layers.fast_path import FastPath, choose, recomputed
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import PreNormBlock
-from mmsparseswin.layers.windows import window_plan
+from mmsparseswin.layers.windows import WindowPlan, window_plan
 
 
 class SwinBlock(PreNormBlock):
@@ -51,17 +51,19 @@ class SwinBlock(PreNormBlock):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """(B, N, C) tokens of ``grid`` -> the same shape."""
-        tokens = chunk_size(self, x)
-        if tokens:
-            return forward_in_chunks(self, x, grid, self.shift, self.shift_single, tokens)
+        fast = choose(x, self.attn, self.mlp)
+        if tokens := chunk_size(self, fast):
+            return forward_in_chunks(self, x, grid, self.shift, self.shift_single, tokens, fast)
         plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
-        if self.recomputes():
-            qkv = recomputed(lambda x: self.attn.project(self.norm1(x), plan), x)
-            attended = self.attn.mix(qkv, plan)[0].view(x.shape)
-        else:
-            attended = self.attn(self.norm1(x), plan)[0]
-        x = x + self.drop_path(attended)
-        return x + self.drop_path(self.transform(x))
+        x = x + self.drop_path(self.attend(x, plan, fast))
+        return x + self.drop_path(self.transform(x, fast))
+
+    def attend(self, x: Tensor, plan: WindowPlan, fast: FastPath) -> Tensor:
+        """The attention of the normalised tokens inside the windows of ``plan``: (B, N, C) -> (B, N, C)."""
+        if not self.recomputes():
+            return self.attn(self.norm1(x), plan, fast=fast)[0]
+        qkv = recomputed(lambda x: self.attn.project(self.norm1(x), plan, fast), x)
+        return self.attn.mix(qkv, plan, fast=fast)[0].view(x.shape)
 
 
 class SwinStage(nn.Module):

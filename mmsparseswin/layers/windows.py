@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmsparseswin.layers.fast_path import can_use_fast_path
+from mmsparseswin.layers.fast_path import PLAIN, FastPath
 from mmsparseswin.layers.grid import Grid
 
 # What the published models add between tokens of different regions; exp(-100) is 0 in every float type.
@@ -33,17 +33,17 @@ class WindowPlan(NamedTuple):
     padded: bool  # whether `gather` uses the zero row
     flat: bool  # whether tokens are numbered through the whole batch, because its images differ in valid size
 
-    def to_windows(self, x: Tensor) -> Tensor:
+    def to_windows(self, x: Tensor, fast: FastPath = PLAIN) -> Tensor:
         """Tokens (B, N, C) in grid order -> (B, windows * area, C), or (1, all windows * area, C) if flat."""
         if self.flat:
             x = x.reshape(1, -1, x.shape[-1])
-        elif can_use_fast_path(x) and x.requires_grad:
+        elif fast.enabled and x.requires_grad:
             return _Move.apply(x, self.gather, self.padded, self.inverse, False)
         return _move(x, self.gather, self.padded)
 
-    def to_grid(self, x: Tensor) -> Tensor:
+    def to_grid(self, x: Tensor, fast: FastPath = PLAIN) -> Tensor:
         """The way back: (B, windows * area, C) -> (B, N, C), or (1, windows * area, C) -> (1, B * N, C) if flat."""
-        if not self.flat and can_use_fast_path(x) and x.requires_grad:
+        if not self.flat and fast.enabled and x.requires_grad:
             return _Move.apply(x, self.inverse, False, self.gather, self.padded)
         return _move(x, self.inverse, False)
 

@@ -34,8 +34,8 @@ def test_products_of_our_own_linear_layers_are_found_with_and_without_a_sum():
 
     def step():
         with torch.no_grad():
-            fast_path.linear(layer, x)
-            fast_path.linear(layer, x, plus=torch.zeros(2, 50, 40))
+            fast_path.linear(layer, x, fast_path.choose(x))
+            fast_path.linear(layer, x, fast_path.choose(x), plus=torch.zeros(2, 50, 40))
 
     assert [product['shape'] for product in operator_shares(step)['products']] == [[100, 24, 40]]
 

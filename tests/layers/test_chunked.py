@@ -24,9 +24,9 @@ def taken(monkeypatch):
     """Chunks of every block that ran in chunks."""
     counts, run = [], swin_block.forward_in_chunks
 
-    def spy(block, x, grid, shift, shift_single, tokens):
+    def spy(block, x, grid, shift, shift_single, tokens, fast):
         counts.append(tokens)
-        return run(block, x, grid, shift, shift_single, tokens)
+        return run(block, x, grid, shift, shift_single, tokens, fast)
 
     monkeypatch.setattr(swin_block, 'forward_in_chunks', spy)
     return counts

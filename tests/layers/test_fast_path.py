@@ -11,9 +11,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mmsparseswin
-from mmsparseswin.layers import attention, fast_path, sparse_stage, swin_block, windows
-from mmsparseswin.layers.fast_path import can_use_fast_path, linear
+from mmsparseswin.layers import attention, fast_path, patches, semantic_tokens, sparse_stage, swin_block, windows
+from mmsparseswin.layers.fast_path import PLAIN, choose
+from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.patches import PatchMerging
+from mmsparseswin.layers.pre_norm import MLP, PreNormBlock
 from mmsparseswin.layers.processor import processor
+from mmsparseswin.layers.sparse_stage import SparseStage, TokenBlock, TokensToMapAttention
+from mmsparseswin.layers.swin_block import SwinBlock
+
+
+def linear(layer, x, act=None, plus=None):
+    """A layer as a block runs it."""
+    return fast_path.linear(layer, x, choose(x), act, plus)
 
 
 @pytest.fixture
@@ -174,6 +184,59 @@ def test_a_lora_like_replacement_is_called(products):
     assert not products
 
 
+def test_a_part_that_is_called_alone_runs_pytorchs_own_operators(products):
+    with torch.no_grad():
+        MLP(8, 16)(torch.randn(5, 8))
+        fast_path.linear(nn.Linear(8, 4), torch.randn(5, 8))
+    assert not products
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('in_place', [False, True])
+def test_a_block_of_which_a_part_is_compiled_runs_pytorchs_own_operators(products, training, in_place):
+    torch.manual_seed(0)
+    block, x = SwinBlock(8, 2, (4, 4)).train(training), torch.randn(1, 64, 8)
+    with torch.set_grad_enabled(training):
+        expected = block(x, Grid(8, 8))
+        assert products
+        products.clear()
+        compiled = dict(backend='eager', fullgraph=True)
+        if in_place:
+            block.mlp.compile(**compiled)
+        else:
+            block.mlp = torch.compile(block.mlp, **compiled)
+        torch.testing.assert_close(block(x, Grid(8, 8)), expected)
+    assert not products
+
+
+def test_gradients_by_functorch_of_one_norm_equal_autograds(products):
+    """The input is no wrapped tensor, what the norm makes of it is one."""
+    block, x = SwinBlock(8, 2, (4, 4)).requires_grad_(False), torch.randn(1, 64, 8)
+    weight = torch.randn(1, 64, 8)
+
+    def loss(norm):
+        return (torch.func.functional_call(block, {'norm1.weight': norm}, (x, Grid(8, 8))) * weight).sum()
+
+    got = torch.func.grad(loss)(block.norm1.weight.detach())
+    assert not products
+    block.norm1.weight.requires_grad_()
+    (block(x, Grid(8, 8)) * weight).sum().backward()
+    torch.testing.assert_close(got, block.norm1.weight.grad)
+
+
+@pytest.mark.parametrize('name', ['swin-tiny', 'sparseswin-tiny', 'stvitr-tiny', 'stvitr-sparta-tiny'])
+@pytest.mark.parametrize('training', [False, True])
+def test_each_block_asks_once(monkeypatch, name, training):
+    model = mmsparseswin.create_model(name).train(training)
+    asked, answer = [], fast_path.choose
+    for module in (swin_block, sparse_stage, semantic_tokens, patches):
+        monkeypatch.setattr(module, 'choose', lambda *args: asked.append(1) or answer(*args))
+    with torch.set_grad_enabled(training):
+        model(torch.randn(1, 3, 224, 224))
+    blocks = (PreNormBlock, TokenBlock, TokensToMapAttention, SparseStage, PatchMerging)
+    assert len(asked) == sum(isinstance(module, blocks) for module in model.modules())
+
+
 @pytest.fixture
 def used(monkeypatch):
     """Names of the fast paths that ran."""
@@ -231,7 +294,7 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, trai
                 sum((out * torch.sin(torch.arange(out.numel())).view_as(out)).sum() for out in outs).backward()
         results.append((outs, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
         ran.append(set(used))
-    expected = {'_product', '_Heads', '_Move', '_Recomputed'} if training else {'_product', 'forward_in_chunks'}
+    expected = {'_product', '_Recomputed'} | ({'_Heads', '_Move'} if training else {'forward_in_chunks'})
     expected |= {'_collect_and_convert'} if name.startswith('sparse') else set()
     assert ran == [expected, set()]
     (fast, fast_grads), (plain, plain_grads) = results
@@ -247,14 +310,14 @@ def test_without_fast_paths_the_same_numbers_come_out(used, name, out_type, trai
 def test_the_switch_is_set_back_after_an_error():
     x = torch.zeros(1)
     with suppress(KeyError), mmsparseswin.fast_path(False):
-        assert not can_use_fast_path(x)
+        assert choose(x) == PLAIN
         raise KeyError
-    assert can_use_fast_path(x)
+    assert choose(x).enabled
 
 
 @pytest.mark.parametrize(('value', 'answer'), [('0', 'False'), ('off', 'False'), ('1', 'True')])
 def test_an_environment_variable_switches_for_a_process(value, answer):
-    code = 'import torch; from mmsparseswin.layers import fast_path as f; print(f.can_use_fast_path(torch.zeros(1)))'
+    code = 'import torch; from mmsparseswin.layers import fast_path as f; print(f.choose(torch.zeros(1)).enabled)'
     environment = {**os.environ, 'MMSPARSESWIN_FAST_PATH': value}
     done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == answer

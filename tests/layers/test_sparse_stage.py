@@ -164,13 +164,13 @@ def test_the_cheaper_order_of_conversion_and_collection_gives_the_same_tokens_an
     grid = Grid(*size)
     s = SparseStage(6, 5, 32, 4, grid_size=12, pos_encoding=pos_encoding).double()
     x = torch.randn(2, size[0] * size[1], 6, dtype=torch.float64)
-    assert s._collects_first(x, grid)
+    assert s._collects_first(grid)
     fast = s.tokens(x, grid)
     fast.square().sum().backward()
     grads = [p.grad.clone() for p in s.parameters() if p.grad is not None]
     s.zero_grad()
     s.convert.register_forward_hook(lambda *_: None)  # who watches gets the published order
-    assert not s._collects_first(x, grid)
+    assert not s._collects_first(grid)
     plain = s.tokens(x, grid)
     plain.square().sum().backward()
     torch.testing.assert_close(fast, plain)
@@ -180,4 +180,4 @@ def test_the_cheaper_order_of_conversion_and_collection_gives_the_same_tokens_an
 
 def test_many_tokens_keep_the_published_order():
     s = SparseStage(6, 40, 32, 4, grid_size=6)
-    assert not s._collects_first(torch.randn(1, 36, 6), Grid(6, 6))
+    assert not s._collects_first(Grid(6, 6))

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from mmsparseswin.layers.attention import WindowAttention, attend
+from mmsparseswin.layers.fast_path import choose
 from mmsparseswin.layers.grid import Grid, split_valid_area
 from mmsparseswin.layers.windows import MASKED, window_plan
 
@@ -77,7 +78,7 @@ def test_explicit_softmax_equals_sdpa_and_rows_sum_to_one(grid, shift):
     torch.nn.init.normal_(attention.relative_position_bias_table)
     x = torch.randn(2, grid.height * grid.width, 24, dtype=torch.float64)
     plan = window_plan(grid, (7, 7), shift, CPU)
-    fast, none = attention(x, plan)
+    fast, none = attention(x, plan, fast=choose(x))
     slow, weights = attention(x, plan, need_weights=True)
     assert none is None
     if grid.valid is None:
@@ -140,7 +141,7 @@ def test_gradients_of_a_learned_bias_equal_those_of_the_plain_formula(bias_shape
     toward = torch.randn(2, 3, 9, 8, dtype=torch.float64)
     q, k, v, bias = exact
     ((q @ k.transpose(-2, -1) * 8**-0.5 + bias).softmax(-1) @ v * toward).sum().backward()
-    out, _ = attend(*given)
+    out, _ = attend(*given, fast=choose(given[0]))
     (out * toward).sum().backward()
     for x, want in zip(given, exact, strict=True):
         torch.testing.assert_close(x.grad.double(), want.grad, atol=1e-5, rtol=1e-5)
@@ -153,7 +154,7 @@ def test_attention_in_bfloat16_errs_about_as_little_as_the_fused_kernel():
     exact = attend(q, k, v, bias)[0]
     half = [x.bfloat16() for x in (q, k, v, bias)]
     with torch.no_grad():
-        error = (attend(*half)[0] - exact).abs().max()
+        error = (attend(*half, fast=choose(half[0]))[0] - exact).abs().max()
     fused = F.scaled_dot_product_attention(*half[:3], attn_mask=half[3])
     assert error < 3 * (fused - exact).abs().max()
 
@@ -172,7 +173,7 @@ def test_gradients_in_bfloat16_err_about_as_little_as_the_fused_kernels(masked, 
         return torch.cat([x.grad.double().flatten() for x in given])
 
     want = gradients(F.scaled_dot_product_attention, torch.float64)
-    error = (gradients(lambda *args: attend(*args)[0], torch.bfloat16) - want).abs().max()
+    error = (gradients(lambda *args: attend(*args, fast=choose(args[0]))[0], torch.bfloat16) - want).abs().max()
     assert error < 2 * (gradients(F.scaled_dot_product_attention, torch.bfloat16) - want).abs().max()
 
 
@@ -183,7 +184,7 @@ def test_gradients_move_back_with_the_tokens(grid, shift):
     x = torch.randn(2, grid.height * grid.width, 2, dtype=torch.float64, requires_grad=True)
 
     def there_and_back(x):
-        return plan.to_grid(plan.to_windows(x).sin())
+        return plan.to_grid(plan.to_windows(x, choose(x)).sin(), choose(x))
 
     index, inverse = plan.gather, plan.inverse
     rows = x.reshape(1, -1, 2) if plan.flat else x
