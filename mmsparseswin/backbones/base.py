@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmsparseswin.backbones.options import OUT_TYPES, pick, reject_unknown
+from mmsparseswin.backbones.options import OUT_TYPES, full_signature, pick, reject_unknown
 from mmsparseswin.checkpoints import LoadReport, load_pretrained
 from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.checkpoints.resizing import Resizing, resize_table
@@ -57,6 +57,11 @@ class TokenBackbone(BaseModule):
     stages: nn.ModuleList
     depths: tuple[int, ...]
     out_indices: tuple[int, ...]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let ``help`` and ``inspect.signature`` list all options, also those that go to a base class."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = full_signature(cls)
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         """Refuse unknown options before ``__init__`` runs."""

@@ -59,15 +59,24 @@ def pick_stages(out_indices: Sequence[int] | None, out_type: str, stages: int) -
 
 def reject_unknown(cls: type, given: Iterable[str]) -> None:
     """Raise one error that names the nearest option and lists all, where Python's TypeError would name none."""
-    known: dict[str, None] = {}
-    for parent in cls.__mro__:
-        if '__init__' in vars(parent):
-            parameters = list(inspect.signature(vars(parent)['__init__']).parameters.values())[1:]
-            known |= dict.fromkeys(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                break
+    known = inspect.signature(cls).parameters
     unknown = sorted(set(given) - set(known))
     if unknown:
         near = difflib.get_close_matches(unknown[0], known, 1)
         hint = f' (did you mean {near[0]!r}?)' if near else ''
         raise InputError(f'{cls.__name__} has no option {unknown}{hint}; it takes {list(known)}')
+
+
+def full_signature(cls: type) -> inspect.Signature:
+    """Return the signature of ``cls`` with the options of its base, by name alone, in the place of ``**options``."""
+    found: dict[str, inspect.Parameter] = {}
+    for parent in cls.__mro__:
+        if '__init__' in vars(parent):
+            parameters = list(inspect.signature(vars(parent)['__init__']).parameters.values())[1:]
+            inherited = bool(found)
+            for p in parameters:
+                if p.kind is not p.VAR_KEYWORD:
+                    found.setdefault(p.name, p.replace(kind=p.KEYWORD_ONLY) if inherited else p)
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return inspect.Signature(list(found.values()))

@@ -138,10 +138,3 @@ def check_windows(sizes: SwinSizes, img_size: int) -> None:
                 f'stages.{i}.blocks.0.attn.relative_position_bias_table is for a window of {window}, but the grid has '
                 f'{grid} cells at img_size {img_size}: its model pads inside windows, ours clips them'
             )
-
-
-def note_img_size(options: Mapping[str, Any], found_by: str | None = None) -> list[str]:
-    """Return the note on an ``img_size`` that no tensor tells."""
-    found_by = found_by or 'the smallest that clips no window'
-    note = f'img_size {options["img_size"]}: not in the file, {found_by}'
-    return [] if 'use_abs_pos_embed' in options else [note]

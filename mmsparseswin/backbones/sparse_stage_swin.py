@@ -43,18 +43,19 @@ class SparseStageSwin(SwinFamily):
         'stages.3.token_to_map.fc2.weight': (0, resize_map),
         'stages.3.token_to_map.fc2.bias': (0, resize_map),
     }
-    sparta: bool
+    sparta = False
 
-    def set_tokens(
+    def __init__(
         self,
-        sparta: bool,
-        token_resize: str,
-        token_to_map: str,
-        pos_encoding: str,
-        token_qkv_bias: bool,
-        token_conversion: str,
+        arch: str | dict,
+        token_resize: str = 'weight',
+        token_to_map: str = 'cross_attention',
+        pos_encoding: str = 'none',
+        token_qkv_bias: bool = True,
+        token_conversion: str = 'conv',
+        **swin: Any,
     ) -> None:
-        """Keep the options of sparse tokens, and put them in the place of the fourth stage; before :meth:`build`."""
+        super().__init__(arch, **swin)
         self.token_to_map = pick('token_to_map', token_to_map, TOKEN_TO_MAP)
         self.token_options: dict[str, Any] = {
             'token_resize': pick('token_resize', token_resize, TOKEN_RESIZE),
@@ -62,12 +63,14 @@ class SparseStageSwin(SwinFamily):
             'conversion': pick('token_conversion', token_conversion, CONVERSION),
             'qkv_bias': token_qkv_bias,
         }
-        self.sparta = sparta
-        if sparta:
-            self.optional_parts = ('stages.3.downsample.', 'stages.3.token_to_map.')
-            # Published: the schedule of the whole Swin-T, whose last two blocks are not there.
-            self.drop_path_blocks = sum(self.depths[:SPARSE]) + 2
-            self.depths = (*self.depths[:SPARSE], self.settings['token_depth'])
+
+    def place_tokens(self) -> None:
+        """Put sparse tokens in the place of the fourth stage; before :meth:`build`."""
+        self.sparta = True
+        self.optional_parts = ('stages.3.downsample.', 'stages.3.token_to_map.')
+        # Published: the schedule of the whole Swin-T, whose last two blocks are not there.
+        self.drop_path_blocks = sum(self.depths[:SPARSE]) + 2
+        self.depths = (*self.depths[:SPARSE], self.settings['token_depth'])
 
     @classmethod
     def read_tokens(cls, tensors: Mapping[str, Tensor], sizes: SwinSizes) -> Reading:
@@ -124,8 +127,8 @@ class SparseStageSwin(SwinFamily):
             heads,
             s['token_depth'],
             grid.height,
-            drop=self.drop_rate,
-            attn_drop=self.attn_drop_rate,
+            drop=s['drop_rate'],
+            attn_drop=s['attn_drop_rate'],
             downsample=downsample,
             token_to_map=token_to_map,
             **self.token_options,

@@ -1,6 +1,6 @@
 """SparseSwin: Swin stages 1-3 and the SparTa sparse-token stage (docs/models/sparse_swin.md)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +10,6 @@ from mmsparseswin.backbones.sparse_stage_swin import SPARSE, TOKEN_LAYER, Sparse
 from mmsparseswin.backbones.swin_family import SwinFamily
 from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.errors import InputError
-from mmsparseswin.layers.patches import PatchEmbed
 from mmsparseswin.registry import register_backbone
 
 # fmt: off
@@ -56,47 +55,13 @@ class SparseSwin(SparseStageSwin):
     # fmt: on
     arch_required = (*SwinFamily.arch_required, 'num_tokens', 'token_dims')
 
-    def __init__(
-        self,
-        arch: str | dict = 'tiny',
-        token_resize: str = 'weight',
-        token_to_map: str = 'cross_attention',
-        pos_encoding: str = 'none',
-        token_qkv_bias: bool = True,
-        token_conversion: str = 'conv',
-        img_size: int | tuple[int, int] | None = None,
-        in_channels: int = 3,
-        patch_size: int | None = None,
-        window_size: int | Sequence[int] | None = None,
-        mlp_ratio: float | None = None,
-        qkv_bias: bool = True,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float | None = None,
-        use_abs_pos_embed: bool = False,
-        patch_merging: str = 'linear',
-        out_indices: Sequence[int] | None = None,
-        out_type: str = 'featmap',
-        output_norm: bool = True,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool | str = False,
-        init_cfg: dict | None = None,
-    ) -> None:
-        # fmt: off
-        super().__init__(
-            arch=arch, img_size=img_size, in_channels=in_channels, patch_size=patch_size, window_size=window_size,
-            mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop_rate=drop_rate, attn_drop_rate=attn_drop_rate,
-            drop_path_rate=drop_path_rate, patch_merging=patch_merging, out_type=out_type,
-            frozen_stages=frozen_stages, norm_eval=norm_eval, init_cfg=init_cfg,
-        )
-        # fmt: on
+    def __init__(self, arch: str | dict = 'tiny', **options: Any) -> None:
+        super().__init__(arch, **options)
         s = self.settings
         if len(s['depths']) != 3 or len(s['num_heads']) != 3:
             raise InputError(f'SparseSwin has three Swin stages; got depths={s["depths"]}, num_heads={s["num_heads"]}')
-        self.set_tokens(True, token_resize, token_to_map, pos_encoding, token_qkv_bias, token_conversion)
-        patch_embed = PatchEmbed(in_channels, s['embed_dims'], s['patch_size'], s['norm_eps'])
-        self.build(patch_embed, out_indices, use_abs_pos_embed, output_norm, with_cp)
+        self.place_tokens()
+        self.build()
 
     @classmethod
     def read_options(cls, tensors: Mapping[str, Tensor]) -> Reading | None:

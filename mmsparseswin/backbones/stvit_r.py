@@ -1,7 +1,7 @@
 """STViT-R backbone: a Swin whose third stage runs on semantic tokens (CVPR 2023, docs/models/stvit_r.md)."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,6 @@ from mmsparseswin.backbones.options import pick
 from mmsparseswin.backbones.reading import (
     SwinSizes,
     get,
-    note_img_size,
-    read_norms,
     read_sizes,
     square_side,
     table_side,
@@ -93,38 +91,9 @@ class STViTR(SparseStageSwin):
         pooling: str = 'max',
         global_keys: int | None = None,
         sparta: bool = False,
-        token_resize: str = 'weight',
-        token_to_map: str = 'cross_attention',
-        pos_encoding: str = 'none',
-        token_qkv_bias: bool = True,
-        token_conversion: str = 'conv',
-        img_size: int | tuple[int, int] | None = None,
-        in_channels: int = 3,
-        patch_size: int | None = None,
-        window_size: int | Sequence[int] | None = None,
-        mlp_ratio: float | None = None,
-        qkv_bias: bool = True,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float | None = None,
-        use_abs_pos_embed: bool = False,
-        patch_merging: str = 'linear',
-        out_indices: Sequence[int] | None = None,
-        out_type: str = 'featmap',
-        output_norm: bool = True,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool | str = False,
-        init_cfg: dict | None = None,
+        **options: Any,
     ) -> None:
-        # fmt: off
-        super().__init__(
-            arch=arch, img_size=img_size, in_channels=in_channels, patch_size=patch_size, window_size=window_size,
-            mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop_rate=drop_rate, attn_drop_rate=attn_drop_rate,
-            drop_path_rate=drop_path_rate, patch_merging=patch_merging, out_type=out_type,
-            frozen_stages=frozen_stages, norm_eval=norm_eval, init_cfg=init_cfg,
-        )
-        # fmt: on
+        super().__init__(arch, **options)
         if self.settings['patch_size'] != ConvStem.patch_size:
             raise InputError(f'patch_size {self.settings["patch_size"]}: the convolutional stem has a stride of 4')
         depths = self.depths
@@ -143,9 +112,9 @@ class STViTR(SparseStageSwin):
                 'with relative_pos, because pooled keys have no single position'
             )
         self.global_keys = global_keys
-        self.set_tokens(sparta, token_resize, token_to_map, pos_encoding, token_qkv_bias, token_conversion)
-        stem = ConvStem(in_channels, self.settings['embed_dims'])
-        self.build(stem, out_indices, use_abs_pos_embed, output_norm, with_cp)
+        if sparta:
+            self.place_tokens()
+        self.build(ConvStem(self.in_channels, self.settings['embed_dims']))
 
     @classmethod
     def models(cls) -> dict[str, dict[str, Any]]:
@@ -172,10 +141,7 @@ class STViTR(SparseStageSwin):
             reading = cls.read_tokens(tensors, sizes)
             reading.options['sparta'] = True
         else:
-            norms = read_norms(tensors)
-            options = cls.read_shared(tensors, sizes, sizes.arch(), img_size or sizes.unclipped)
-            options |= {'out_indices': norms or (len(sizes.depths) - 1,)} | ({} if norms else {'output_norm': False})
-            reading = Reading(options, note_img_size(options, 'whole windows of semantic tokens' if img_size else None))
+            reading = cls.read_windows(tensors, sizes, img_size, 'whole windows of semantic tokens')
         reading.options |= semantic
         reading.untraced.append('preset, masks, shortcut and, without tables, tokens_per_window leave no trace')
         return reading

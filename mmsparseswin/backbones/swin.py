@@ -1,14 +1,13 @@
 """Swin Transformer: shifted-window attention in four stages (arXiv 2103.14030)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from mmsparseswin.backbones.reading import note_img_size, read_norms, read_sizes
+from mmsparseswin.backbones.reading import read_sizes
 from mmsparseswin.backbones.swin_family import SwinFamily
 from mmsparseswin.checkpoints.architecture import Reading
-from mmsparseswin.layers.patches import PatchEmbed
 from mmsparseswin.registry import register_backbone
 
 
@@ -59,39 +58,9 @@ class Swin(SwinFamily):
                          img_size=32, patch_size=2, norm_eps=1e-6),
     }
     # fmt: on
-    def __init__(
-        self,
-        arch: str | dict = 'tiny',
-        img_size: int | tuple[int, int] | None = None,
-        in_channels: int = 3,
-        patch_size: int | None = None,
-        window_size: int | Sequence[int] | None = None,
-        mlp_ratio: float | None = None,
-        qkv_bias: bool = True,
-        drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float | None = None,
-        use_abs_pos_embed: bool = False,
-        patch_merging: str = 'linear',
-        out_indices: Sequence[int] | None = None,
-        out_type: str = 'featmap',
-        output_norm: bool = True,
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool | str = False,
-        init_cfg: dict | None = None,
-    ) -> None:
-        # fmt: off
-        super().__init__(
-            arch=arch, img_size=img_size, in_channels=in_channels, patch_size=patch_size, window_size=window_size,
-            mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, drop_rate=drop_rate, attn_drop_rate=attn_drop_rate,
-            drop_path_rate=drop_path_rate, patch_merging=patch_merging, out_type=out_type,
-            frozen_stages=frozen_stages, norm_eval=norm_eval, init_cfg=init_cfg,
-        )
-        # fmt: on
-        s = self.settings
-        patch_embed = PatchEmbed(in_channels, s['embed_dims'], s['patch_size'], s['norm_eps'])
-        self.build(patch_embed, out_indices, use_abs_pos_embed, output_norm, with_cp)
+    def __init__(self, arch: str | dict = 'tiny', **swin: Any) -> None:
+        super().__init__(arch, **swin)
+        self.build()
 
     @classmethod
     def models(cls) -> dict[str, dict[str, Any]]:
@@ -105,7 +74,4 @@ class Swin(SwinFamily):
 
         A file does not tell ``img_size``: a position embedding does, else it is the smallest that clips no window.
         """
-        sizes, norms = read_sizes(tensors, stem=False), read_norms(tensors)
-        options = cls.read_shared(tensors, sizes, sizes.arch(), sizes.unclipped)
-        options |= {'out_indices': norms or (len(sizes.depths) - 1,)} | ({} if norms else {'output_norm': False})
-        return Reading(options, note_img_size(options))
+        return cls.read_windows(tensors, read_sizes(tensors, stem=False))

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.options import check_rate, check_whole, pick, pick_arch, pick_stages
-from mmsparseswin.backbones.reading import SwinSizes, check_windows, get, name_arch, square_side
+from mmsparseswin.backbones.reading import SwinSizes, check_windows, get, name_arch, read_norms, square_side
+from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
-from mmsparseswin.layers.patches import MERGING
+from mmsparseswin.layers.patches import MERGING, PatchEmbed
 from mmsparseswin.layers.resize import resize_positions
 from mmsparseswin.layers.swin_block import SwinBlock, SwinStage
 
@@ -19,11 +20,12 @@ from mmsparseswin.layers.swin_block import SwinBlock, SwinStage
 class SwinFamily(TokenBackbone):
     """Backbone of Swin stages, any of which a subclass may replace.
 
-    A subclass passes the options of :class:`mmsparseswin.backbones.swin.Swin` on, keeps its own, and then calls
-    :meth:`build`. It overrides ``_make_block``, ``_make_stage`` or ``_stage_output`` for what differs.
+    A subclass takes the options of :class:`mmsparseswin.backbones.swin.Swin` as ``**options`` and passes them on, keeps
+    its own, and then calls :meth:`build`. It overrides ``_make_block``, ``_make_stage`` or ``_stage_output`` for what
+    differs.
 
     Attributes:
-        settings: the arch, and the options that override it.
+        settings: the options; for those that are None, what the arch or ``arch_defaults`` says.
         drop_path_blocks: blocks over which stochastic depth grows.
     """
 
@@ -40,20 +42,24 @@ class SwinFamily(TokenBackbone):
     def __init__(
         self,
         arch: str | dict,
-        img_size: int | tuple[int, int] | None,
-        in_channels: int,
-        patch_size: int | None,
-        window_size: int | Sequence[int] | None,
-        mlp_ratio: float | None,
-        qkv_bias: bool,
-        drop_rate: float,
-        attn_drop_rate: float,
-        drop_path_rate: float | None,
-        patch_merging: str,
-        out_type: str,
-        frozen_stages: int,
-        norm_eval: bool,
-        init_cfg: dict | None,
+        img_size: int | tuple[int, int] | None = None,
+        in_channels: int = 3,
+        patch_size: int | None = None,
+        window_size: int | Sequence[int] | None = None,
+        mlp_ratio: float | None = None,
+        qkv_bias: bool = True,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float | None = None,
+        use_abs_pos_embed: bool = False,
+        patch_merging: str = 'linear',
+        out_indices: Sequence[int] | None = None,
+        out_type: str = 'featmap',
+        output_norm: bool = True,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool | str = False,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(in_channels, out_type, frozen_stages, norm_eval, init_cfg)
         given = {
@@ -67,15 +73,20 @@ class SwinFamily(TokenBackbone):
             **self.arch_defaults,
             **pick_arch(arch, self.arch_zoo, self.arch_required, self.arch_defaults),
             **{name: value for name, value in given.items() if value is not None},
+            'qkv_bias': qkv_bias,
+            'drop_rate': drop_rate,
+            'attn_drop_rate': attn_drop_rate,
+            'use_abs_pos_embed': use_abs_pos_embed,
+            'patch_merging': pick('patch_merging', patch_merging, tuple(MERGING)),
+            'out_indices': out_indices,
+            'output_norm': output_norm,
+            'with_cp': with_cp,
         }
-        for name, rate in (('drop_rate', drop_rate), ('attn_drop_rate', attn_drop_rate)):
-            check_rate(name, rate)
-        check_rate('drop_path_rate', s['drop_path_rate'])
+        for name in ('drop_rate', 'attn_drop_rate', 'drop_path_rate'):
+            check_rate(name, s[name])
         check_whole('patch_size', s['patch_size'], 1)
         for size in [s['window_size']] if isinstance(s['window_size'], (int, float)) else s['window_size']:
             check_whole('window_size', size, 1)
-        self.qkv_bias, self.drop_rate, self.attn_drop_rate = qkv_bias, drop_rate, attn_drop_rate
-        self.patch_merging = pick('patch_merging', patch_merging, tuple(MERGING))
         self.depths = tuple(s['depths'])
         self.drop_path_blocks = sum(self.depths)
         height, width = (s['img_size'],) * 2 if isinstance(s['img_size'], int) else s['img_size']
@@ -117,28 +128,43 @@ class SwinFamily(TokenBackbone):
         options |= {key: value for key, value in read.items() if not value == defaults[key] == published[key]}
         return options | ({'use_abs_pos_embed': True} if 'absolute_pos_embed' in tensors else {})
 
-    def build(
-        self,
-        patch_embed: nn.Module,
-        out_indices: Sequence[int] | None,
-        use_abs_pos_embed: bool,
-        output_norm: bool,
-        with_cp: bool | str,
-    ) -> None:
-        """Build what the options say behind ``patch_embed``; the last step of construction."""
+    @classmethod
+    def read_windows(
+        cls, tensors: Mapping[str, Tensor], sizes: SwinSizes, img_size: int | None = None, found_by: str = ''
+    ) -> Reading:
+        """Read the options off a state dict without sparse tokens.
+
+        Args:
+            tensors: the state dict, by our names.
+            sizes: those of its stages.
+            img_size: the side that other shapes need; None: the smallest that clips no window.
+            found_by: how ``img_size`` was found.
+        """
+        norms = read_norms(tensors)
+        options = cls.read_shared(tensors, sizes, sizes.arch(), img_size or sizes.unclipped)
+        options |= {'out_indices': norms or (len(sizes.depths) - 1,)} | ({} if norms else {'output_norm': False})
+        found_by = found_by if img_size else 'the smallest that clips no window'
+        note = f'img_size {options["img_size"]}: not in the file, {found_by}'
+        return Reading(options, [] if 'use_abs_pos_embed' in options else [note])
+
+    def build(self, patch_embed: nn.Module | None = None) -> None:
+        """Build what the options say, behind ``patch_embed`` or else patches; the last step of construction."""
         s = self.settings
-        self.out_indices = pick_stages(out_indices, self.out_type, len(self.depths))
+        self.out_indices = pick_stages(s['out_indices'], self.out_type, len(self.depths))
         check_whole('frozen_stages', self.frozen_stages, -1, len(self.depths))
+        if patch_embed is None:
+            patch_embed = PatchEmbed(self.in_channels, s['embed_dims'], s['patch_size'], s['norm_eps'])
         self.patch_embed = patch_embed
-        self.drop_after_pos = nn.Dropout(self.drop_rate)
-        if use_abs_pos_embed:
+        self.drop_after_pos = nn.Dropout(s['drop_rate'])
+        if s['use_abs_pos_embed']:
             grid = self._grid(0)
             self.absolute_pos_embed = nn.Parameter(torch.empty(1, grid.height * grid.width, s['embed_dims']))
             nn.init.trunc_normal_(self.absolute_pos_embed, std=0.02)
         self.stages = nn.ModuleList(self._make_stage(i) for i in range(self.out_indices[-1] + 1))
         outputs = [self._stage_output(i) for i in self.out_indices]
-        norms = [nn.LayerNorm(dims, eps=s['norm_eps']) if bare and output_norm else None for dims, bare in outputs]
-        self.finish([dims for dims, _ in outputs], [s['patch_size'] * 2**i for i in self.out_indices], norms, with_cp)
+        norms = [nn.LayerNorm(d, eps=s['norm_eps']) if bare and s['output_norm'] else None for d, bare in outputs]
+        strides = [s['patch_size'] * 2**i for i in self.out_indices]
+        self.finish([dims for dims, _ in outputs], strides, norms, s['with_cp'])
 
     def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
         """Return stage ``i``: ``stage(blocks, downsample=...)``."""
@@ -149,9 +175,9 @@ class SwinFamily(TokenBackbone):
             'dims': dims,
             'num_heads': heads,
             'mlp_ratio': s['mlp_ratio'],
-            'qkv_bias': self.qkv_bias,
-            'drop': self.drop_rate,
-            'attn_drop': self.attn_drop_rate,
+            'qkv_bias': s['qkv_bias'],
+            'drop': s['drop_rate'],
+            'attn_drop': s['attn_drop_rate'],
             'norm_eps': s['norm_eps'],
         }
         first, last = sum(self.depths[:i]), max(self.drop_path_blocks - 1, 1)
@@ -166,7 +192,7 @@ class SwinFamily(TokenBackbone):
     def _make_merging(self, i: int) -> nn.Module:
         """Return the module that makes the grid of stage ``i`` from the grid of the stage before."""
         dims = self.settings['embed_dims'] * 2**i
-        return MERGING[self.patch_merging](dims // 2, dims, self.settings['norm_eps'])
+        return MERGING[self.settings['patch_merging']](dims // 2, dims, self.settings['norm_eps'])
 
     def _stage_output(self, i: int) -> tuple[int, bool]:
         """Return the channels of stage ``i``'s output, and True if it takes an output norm."""

@@ -139,13 +139,18 @@ class WindowAttention(nn.Module):
         return x, full.index_select(1, plan.order).flatten(0, 1)
 
 
-def relative_position_index(window: tuple[int, int]) -> Tensor:
-    """(area * area,) row of the bias table for each pair: (dy + h - 1) * (2w - 1) + dx + w - 1."""
-    height, width = window
-    y, x = torch.arange(height * width) // width, torch.arange(height * width) % width
-    dy = y[:, None] - y[None] + height - 1
-    dx = x[:, None] - x[None] + width - 1
-    return (dy * (2 * width - 1) + dx).flatten()
+def relative_position_index(size: tuple[int, int], offsets: tuple[int, int] | None = None) -> Tensor:
+    """(cells * cells,) row of the bias table for each pair of cells: (dy + h - 1) * (2w - 1) + dx + w - 1.
+
+    Args:
+        size: (height, width) of the map of cells.
+        offsets: (h, w), the table is for offsets below these, and others are clipped to it; by default ``size``.
+    """
+    h, w = offsets or size
+    y, x = torch.arange(size[0] * size[1]) // size[1], torch.arange(size[0] * size[1]) % size[1]
+    dy = (y[:, None] - y[None]).clamp(1 - h, h - 1) + h - 1
+    dx = (x[:, None] - x[None]).clamp(1 - w, w - 1) + w - 1
+    return (dy * (2 * w - 1) + dx).flatten()
 
 
 def _spells_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> bool:

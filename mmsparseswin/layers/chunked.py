@@ -10,7 +10,6 @@ library rounds alike, as oneDNN does on AVX-512, not by a bit.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ from mmsparseswin.layers.fast_path import FastPath, has_hooks, linear
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import PreNormBlock
 from mmsparseswin.layers.processor import processor
+from mmsparseswin.layers.tables import table
 from mmsparseswin.layers.windows import window_plan
 
 _tokens: ContextVar[int | None] = ContextVar('chunked_inference', default=None)
@@ -67,15 +67,8 @@ class Chunks(NamedTuple):
     mask: Tensor | None  # (seam windows, 1, area, area)
 
 
-@lru_cache(maxsize=64)
+@table(64)
 def _chunks(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int) -> Chunks:
-    with torch.device('cpu'):  # index arithmetic, whatever device is the default
-        return _make_chunks(grid, window, shift, shift_single, batch, tokens)
-
-
-def _make_chunks(
-    grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int
-) -> Chunks:
     plan = window_plan(grid, window, shift, torch.device('cpu'), shift_single)
     area, cells = window[0] * window[1], grid.height * grid.width
     seam = 0 if plan.mask is None else len(plan.mask)

@@ -1,13 +1,12 @@
 """Attention between two token maps, or inside one, by tables that say which query sees which key."""
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor, nn
 
-from mmsparseswin.layers.attention import attend
+from mmsparseswin.layers.attention import attend, relative_position_index
 from mmsparseswin.layers.fast_path import PLAIN, FastPath, linear
 from mmsparseswin.layers.neighbourhoods import Neighbourhood
+from mmsparseswin.layers.tables import table
 
 # Keys of the windows that are taken together in inference; from 2,000 to 16,000 the time hardly changes.
 _KEYS = 8192
@@ -107,24 +106,12 @@ class CrossAttention(nn.Module):
             mask = mask.expand(batch, -1, -1).flatten(0, 1)[:, None, None]
         if self.bias_side is None or side is None:
             return mask
-        (index,) = _offset_index(side, self.bias_side, self.relative_position_bias_table.device)
+        index = _bias_index(side, self.bias_side, self.relative_position_bias_table.device)
         cells = side[0] * side[1]
         bias = self.relative_position_bias_table.index_select(0, index).view(1, cells, cells, -1).permute(0, 3, 1, 2)
         return bias if mask is None else bias + mask
 
 
-@torch.compiler.assume_constant_result
-def _offset_index(side: tuple[int, int], table: tuple[int, int], device: torch.device) -> tuple[Tensor]:
-    """(cells * cells,) row of a bias table for offsets below ``table``, for each pair of cells of a map of ``side``."""
-    return (_cached_offsets(side, table, device),)  # in a tuple: torch.compile takes bare tensors of two sizes for one
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # the cached tensors are reused in training
-def _cached_offsets(side: tuple[int, int], table: tuple[int, int], device: torch.device) -> Tensor:
-    with torch.device('cpu'):
-        cell = torch.arange(side[0] * side[1])
-        rows, cols = cell // side[1], cell % side[1]
-        dy = (rows[:, None] - rows[None]).clamp(1 - table[0], table[0] - 1) + table[0] - 1
-        dx = (cols[:, None] - cols[None]).clamp(1 - table[1], table[1] - 1) + table[1] - 1
-        return (dy * (2 * table[1] - 1) + dx).flatten().to(device)
+@table(64)
+def _bias_index(side: tuple[int, int], bias_side: tuple[int, int], device: torch.device) -> Tensor:
+    return relative_position_index(side, bias_side).to(device)

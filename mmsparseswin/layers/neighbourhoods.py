@@ -7,14 +7,14 @@ on the grid alone and are cached.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pooled_keys import PooledMap, pool_map
+from mmsparseswin.layers.tables import table, to_device
 from mmsparseswin.layers.windows import window_plan
 
 PRESETS = ('cls', 'det')
@@ -81,7 +81,7 @@ class _Source(NamedTuple):
     allowed: Tensor  # (1 or B, windows, K)
 
 
-@torch.compiler.assume_constant_result
+@table(64)
 def unit_plan(
     grid: Grid,
     window: int,
@@ -104,25 +104,8 @@ def unit_plan(
         global_keys: the most keys of one map for blocks that see whole maps (4; with 'cls' also 2 and 5): a larger map
             is pooled to no more. None: as many as there are.
     """
-    return _cached_plan(grid, window, tokens, preset, masks, device, global_keys)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # the cached tensors are reused in training
-def _cached_plan(
-    grid: Grid, window: int, tokens: int, preset: str, masks: str, device: torch.device, global_keys: int | None
-) -> UnitPlan:
-    with torch.device('cpu'):  # index arithmetic, whatever device is the default
-        plan = _make_plan(grid, window, tokens, preset, preset == 'det' and masks == 'official', global_keys)
-    return _to(plan, device)
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    """A plan or a part of one on ``device``."""
-    if isinstance(value, tuple):
-        parts = [_to(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, '_fields') else tuple(parts)
-    return value.to(device) if isinstance(value, Tensor) else value
+    official = preset == 'det' and masks == 'official'
+    return to_device(_make_plan(grid, window, tokens, preset, official, global_keys), device)
 
 
 def _make_plan(grid: Grid, window: int, tokens: int, preset: str, official: bool, global_keys: int | None) -> UnitPlan:

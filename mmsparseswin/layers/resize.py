@@ -1,31 +1,21 @@
 """Bicubic resizing as constant matrices: differentiable, deterministic and exportable."""
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.tables import table
 
 
-@lru_cache(maxsize=1024)
-@torch.inference_mode(False)  # the cached tensors are reused in training
-def _matrix(source: int, target: int) -> Tensor:
-    if source == target:
-        return torch.eye(source, device='cpu')
-    eye = torch.eye(source, device='cpu')[None, None]  # each row is a unit impulse along the width
-    return F.interpolate(eye, (source, target), mode='bicubic', antialias=target < source)[0, 0].t().contiguous()
-
-
-@torch.compiler.assume_constant_result
-def _constant(source: int, target: int) -> tuple[Tensor]:
-    return (_matrix(source, target),)  # in a tuple: torch.compile takes bare tensors of two sizes for one
-
-
+@table(1024)
 def resize_matrix(source: int, target: int) -> Tensor:
     """(target, source) bicubic interpolation along one axis, anti-aliased where it shrinks; each row sums to 1."""
-    return _constant(source, target)[0]
+    eye = torch.eye(source)
+    if source == target:
+        return eye
+    impulses = eye[None, None]  # each row is one along the width
+    return F.interpolate(impulses, (source, target), mode='bicubic', antialias=target < source)[0, 0].t().contiguous()
 
 
 def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,6 @@ these moves tokens and changes none, so the whole way there is one gather index,
 (Swin, arXiv 2103.14030, section 3.2, "efficient batch computation").
 """
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mmsparseswin.layers.fast_path import PLAIN, FastPath
 from mmsparseswin.layers.grid import Grid
+from mmsparseswin.layers.tables import table, to_device
 
 # What the published models add between tokens of different regions; exp(-100) is 0 in every float type.
 MASKED = -100.0
@@ -67,7 +67,8 @@ class _Move(torch.autograd.Function):
         return _move(grad, back, ctx.padded), None, None, None, None
 
 
-@torch.compiler.assume_constant_result
+# 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
+@table(256)
 def window_plan(
     grid: Grid, window: tuple[int, int], shift: bool, device: torch.device, shift_single: bool = False
 ) -> WindowPlan:
@@ -76,23 +77,7 @@ def window_plan(
     An image that is smaller than the grid (``grid.valid``) gets the very windows it would get alone, so that padding it
     to the size of its batch changes nothing. An axis that one window covers is not shifted, unless ``shift_single``.
     """
-    return _cached_plan(grid, window, shift, device, shift_single)
-
-
-# 8 plans serve a detector at one size; 256 hold every size of a multi-scale training on one device.
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)  # the cached tensors are reused in training
-def _cached_plan(
-    grid: Grid, window: tuple[int, int], shift: bool, device: torch.device, shift_single: bool
-) -> WindowPlan:
-    with torch.device('cpu'):  # index arithmetic, whatever device is the default
-        plan = _make_plan(grid, window, shift, shift_single)
-    return plan._replace(
-        gather=plan.gather.to(device),
-        inverse=plan.inverse.to(device),
-        mask=None if plan.mask is None else plan.mask.to(device),
-        order=plan.order.to(device),
-    )
+    return to_device(_make_plan(grid, window, shift, shift_single), device)
 
 
 def _make_plan(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool) -> WindowPlan:

@@ -344,7 +344,7 @@ def test_unknown_checkpointing_is_refused():
 
 
 def test_tables_made_in_inference_mode_serve_a_training_step():
-    for cache in (windows._cached_plan, neighbourhoods._cached_plan, cross_attention._cached_offsets, resize._matrix):
+    for cache in (windows.window_plan, neighbourhoods.unit_plan, cross_attention._bias_index, resize.resize_matrix):
         cache.cache_clear()
     model, x = STViTR('tiny', relative_pos=True, sparta=True).train(), torch.randn(1, 3, 70, 45)
     with torch.inference_mode():

@@ -12,7 +12,7 @@ from mmsparseswin.layers import cross_attention, neighbourhoods, resize, windows
 
 MODELS = ['swin-tiny', 'sparseswin-tiny', 'stvitr-tiny', 'stvitr-det-tiny', 'stvitr-sparta-tiny']
 SIZES = [(224, 224), (225, 321)]
-TABLES = (windows._cached_plan, neighbourhoods._cached_plan, cross_attention._cached_offsets, resize._matrix)
+TABLES = (windows.window_plan, neighbourhoods.unit_plan, cross_attention._bias_index, resize.resize_matrix)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from mmsparseswin.analysis.attention_maps import return_attention
 from mmsparseswin.analysis.flops import count_flops
 from mmsparseswin.backbones.swin_family import SwinFamily
 from mmsparseswin.errors import InputError
-from mmsparseswin.layers.patches import PatchEmbed
 from mmsparseswin.layers.swin_block import SwinBlock
 
 
@@ -24,10 +23,9 @@ class StillSwin(SwinFamily):
         'nano': {'embed_dims': 24, 'depths': (2, 2), 'num_heads': (1, 2)},
     }
 
-    def __init__(self, arch: str | dict = 'pico', out_type: str = 'featmap', init_cfg: dict | None = None) -> None:
-        super().__init__(arch, None, 3, None, None, None, True, 0.0, 0.0, None, 'linear', out_type, -1, False, init_cfg)
-        embed = PatchEmbed(3, self.settings['embed_dims'], self.settings['patch_size'], self.settings['norm_eps'])
-        self.build(embed, None, False, True, False)
+    def __init__(self, arch: str | dict = 'pico', **swin: Any) -> None:
+        super().__init__(arch, **swin)
+        self.build()
 
     def _make_block(self, i: int, j: int, options: dict[str, Any]) -> SwinBlock:
         return SwinBlock(window=(self._window(i),) * 2, shift=False, **options)

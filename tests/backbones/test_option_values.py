@@ -1,5 +1,7 @@
 """Values that no Swin can have are refused with the option, the value and what would work."""
 
+import inspect
+
 import pytest
 
 from mmsparseswin import SparseSwin, STViTR, Swin
@@ -29,3 +31,27 @@ def test_a_wrong_value_is_named(backbone, name, value):
 @pytest.mark.parametrize('backbone', [Swin, SparseSwin, STViTR])
 def test_values_at_the_border_are_taken(backbone):
     backbone(frozen_stages=4, drop_path_rate=0, window_size=1 if backbone is not STViTR else 7)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'first', 'count'), [(Swin, 'img_size', 19), (SparseSwin, 'token_resize', 24), (STViTR, 'preset', 35)]
+)
+def test_the_signature_lists_every_option_with_type_and_default(backbone, first, count):
+    parameters = inspect.signature(backbone).parameters
+    assert list(parameters)[:2] == ['arch', first]
+    assert len(parameters) == count
+    assert all(inspect.Parameter.empty not in (p.annotation, p.default) for p in parameters.values())
+    assert not any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values())
+    backbone(**{name: p.default for name, p in parameters.items()})
+
+
+def test_an_option_that_a_class_fixes_itself_has_its_default_there():
+    class Slim(Swin):
+        def __init__(self, arch='tiny', window_size=4, **swin):
+            super().__init__(arch, window_size=window_size, **swin)
+
+    parameters = inspect.signature(Slim).parameters
+    assert len(parameters) == 19
+    assert parameters['window_size'].default == 4
+    with pytest.raises(InputError, match=r"no option \['token_map'\]"):
+        Slim(token_map='mlp')
