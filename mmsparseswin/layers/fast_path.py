@@ -93,23 +93,25 @@ def linear(
         x = module(x)
         x = x if act is None else act(x)
         return x if plus is None else plus + x
-    dtype = fast.product
-    x, weight = x.to(dtype), module.weight.to(dtype)
-    bias = None if module.bias is None else module.bias.to(dtype)
-    if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, weight, bias)):
-        if act is None and plus is not None and plus.dtype == dtype:
-            return _product(x, weight, bias, plus=plus)
-        if type(act) is nn.GELU and act.approximate == 'none' and not has_hooks(act):
-            x, act = _product(x, weight, bias, 'gelu'), None
-        else:
-            x = _product(x, weight, bias)
-    elif x.requires_grad or weight.requires_grad:
-        kept = _Keep.apply(x, weight)
-        x = _Linear.apply(kept, weight, bias, kept.grad_fn)
-    else:
-        x = F.linear(x, weight, bias)
-    x = x if act is None else act(x)
-    return x if plus is None else plus + x
+    return _run(x, module.weight, module.bias, fast.product, act, plus)
+
+
+class FastLinear(nn.Linear):
+    """PyTorch's linear layer, run as oneDNN's primitive where that is faster: for models whose forward is not ours."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        fast = choose(x)
+        if fast.product is None or not _fits(x, self.weight, fast):
+            return super().forward(x)
+        return _run(x, self.weight, self.bias, fast.product)
+
+
+def use_fast_linear(model: nn.Module) -> None:
+    """Turn every plain ``nn.Linear`` inside ``model`` into a :class:`FastLinear`; parameters and hooks stay."""
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = FastLinear
 
 
 def multiply(x: Tensor, weight: Tensor, fast: FastPath) -> Tensor:
@@ -131,6 +133,33 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def has_hooks(*modules: nn.Module) -> bool:
     """Return True if any module has forward hooks."""
     return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+
+
+def _run(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    dtype: torch.dtype,
+    act: nn.Module | None = None,
+    plus: Tensor | None = None,
+) -> Tensor:
+    """``act(x @ weight.T + bias) + plus`` by oneDNN in ``dtype``."""
+    x, weight = x.to(dtype), weight.to(dtype)
+    bias = None if bias is None else bias.to(dtype)
+    if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in (x, weight, bias)):
+        if act is None and plus is not None and plus.dtype == dtype:
+            return _product(x, weight, bias, plus=plus)
+        if type(act) is nn.GELU and act.approximate == 'none' and not has_hooks(act):
+            x, act = _product(x, weight, bias, 'gelu'), None
+        else:
+            x = _product(x, weight, bias)
+    elif x.requires_grad or weight.requires_grad:
+        kept = _Keep.apply(x, weight)
+        x = _Linear.apply(kept, weight, bias, kept.grad_fn)
+    else:
+        x = F.linear(x, weight, bias)
+    x = x if act is None else act(x)
+    return x if plus is None else plus + x
 
 
 def _is_plain(module: nn.Linear, x: Tensor, fast: FastPath) -> bool:

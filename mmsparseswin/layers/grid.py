@@ -30,8 +30,12 @@ class Grid(NamedTuple):
         return x if self.valid is None else x * self.mask(x.device).flatten(1)[:, :, None]
 
     def to_map(self, x: Tensor) -> Tensor:
-        """Tokens (B, height * width, C) -> map (B, C, height, width), zero on padding."""
-        return self.keep_valid(x).transpose(1, 2).unflatten(2, (self.height, self.width)).contiguous()
+        """Tokens (B, height * width, C) -> map (B, C, height, width), zero on padding.
+
+        On a CPU the map is in channels-last layout, which tokens have by nature and convolutions prefer there.
+        """
+        x = self.keep_valid(x).transpose(1, 2).unflatten(2, (self.height, self.width))
+        return x if x.device.type == 'cpu' else x.contiguous()
 
     def mask(self, device: torch.device) -> Tensor:
         """(B, height, width) bool, True where the image is. Only where ``valid`` is known."""

@@ -19,10 +19,11 @@ model = dict(
         ),
     ),
     neck=dict(in_channels=[96, 192, 384, 768]),
-    # Boxes, their NMS and RoIAlign stay in float32 under bfloat16 training. torchvision's RoIAlign gives the same
-    # numbers as mmcv's and is nearly twice as fast on a CPU.
+    # Boxes, their NMS and RoIAlign stay in float32 under bfloat16 training. RoIAlign and the box heads' linear layers
+    # have fast paths on CPUs; elsewhere torchvision's RoIAlign runs, which gives the same numbers as mmcv's.
     rpn_head=dict(type='mmsparseswin.Float32RPNHead'),
     roi_head=dict(
+        type='mmsparseswin.StandardRoIHead',
         bbox_roi_extractor=dict(type='mmsparseswin.Float32RoIExtractor', roi_layer=dict(use_torchvision=True)),
         mask_roi_extractor=dict(type='mmsparseswin.Float32RoIExtractor', roi_layer=dict(use_torchvision=True)),
     ),
