@@ -18,39 +18,9 @@ from torch import Tensor, nn
 import mmsparseswin
 from mmsparseswin.backbones.base import TokenBackbone, is_backbone
 from mmsparseswin.benchmark.baselines import Backbone, arch_variant, build_baseline, list_baselines
+from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.benchmark.timing import PRECISIONS
 from mmsparseswin.errors import InputError
-
-
-@dataclass(frozen=True)
-class Size:
-    """Size of a batch of images.
-
-    Attributes:
-        batch: number of images.
-        height: in pixels.
-        width: in pixels.
-    """
-
-    batch: int
-    height: int
-    width: int
-
-    def __str__(self) -> str:
-        return f'{self.batch}x{self.height}x{self.width}'
-
-    @property
-    def area(self) -> int:
-        """Return the pixels of the whole batch."""
-        return self.batch * self.height * self.width
-
-    @classmethod
-    def parse(cls, text: str) -> 'Size':
-        """Parse '8x224x224' as 8 images of 224 x 224 pixels."""
-        parts = text.split('x')
-        if len(parts) != 3 or not all(part.isdigit() and int(part) for part in parts):
-            raise InputError(f'size {text!r} is not of the form BATCHxHEIGHTxWIDTH, e.g. 8x224x224')
-        return cls(*map(int, parts))
 
 
 @dataclass(frozen=True)
@@ -137,14 +107,17 @@ def build(name: str, size: Size, output: str) -> nn.Module:
     Args:
         name: see the module's docstring.
         size: of its images.
-        output: 'pooled' or 'maps', for backbones; a config keeps its own.
+        output: 'pooled' or 'maps', for backbones; 'whole' for the config of a detector, with post-processing or losses.
+            A config gives its raw outputs else.
 
     Raises:
         InputError: the name is unknown; the message lists the known ones.
     """
     torch.manual_seed(0)
     if name.endswith('.py'):
-        return _from_config(name, size)
+        return _from_config(name, size, output)
+    if output == 'whole':
+        raise InputError(f'--output whole: {name!r} is a backbone; name the config of a detector')
     if name in list_baselines():
         return build_baseline(name, (size.height, size.width), output)
     known, _, given = name.partition(':')
@@ -170,7 +143,7 @@ def _options(name: str, text: str) -> dict[str, Any]:
     return options
 
 
-def _from_config(path: str, size: Size) -> nn.Module:
+def _from_config(path: str, size: Size, output: str) -> nn.Module:
     from mmengine.model import revert_sync_batchnorm
     from mmengine.registry import MODELS, init_default_scope
 
@@ -181,6 +154,8 @@ def _from_config(path: str, size: Size) -> nn.Module:
         raise InputError(f'config {path} has no model')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     _stop_dropping(cfg.model)
+    if output == 'whole':
+        return _whole(cfg, path, size)
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     if isinstance(model, TokenBackbone):
         return Backbone(model, pool=False)
@@ -192,6 +167,18 @@ def _from_config(path: str, size: Size) -> nn.Module:
         info = dict(img_id=0, img_shape=shape, ori_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
         samples = [DetDataSample(metainfo=info) for _ in range(size.batch)]
     return _Tensors(model, samples)
+
+
+def _whole(cfg: Any, path: str, size: Size) -> nn.Module:
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import MODELS
+
+    if cfg.get('default_scope') != 'mmdet':
+        raise InputError(f'--output whole: {path} is no detector')
+    from mmsparseswin.benchmark.whole_detector import WholeDetector, accept_all_scores
+
+    accept_all_scores(cfg.model)
+    return WholeDetector(revert_sync_batchnorm(MODELS.build(cfg.model)), size)
 
 
 def _stop_dropping(node: Any) -> None:

@@ -9,7 +9,8 @@ from torch import nn
 
 from mmsparseswin.analysis.flops import count_flops
 from mmsparseswin.benchmark import baselines, timing
-from mmsparseswin.benchmark.cases import Case, Part, Size, best_baseline, build, image, variant
+from mmsparseswin.benchmark.cases import Case, Part, best_baseline, build, image, variant
+from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.benchmark.timing import PRECISIONS, Spread, Step, matrix_products
 from mmsparseswin.errors import InputError
 
@@ -26,7 +27,7 @@ class Settings:
         models: names, see :mod:`mmsparseswin.benchmark.cases`.
         sizes: BxHxW of the images; each size is a comparison of its own.
         precisions: for every model whose name has no precision.
-        output: 'pooled' or 'maps', for all backbones alike.
+        output: 'pooled' or 'maps', for all backbones alike; 'whole' for detectors.
         part: end of a module's name; only that module is measured, in all models.
         training: time forward and backward instead of inference.
         compiled: use ``torch.compile`` for every model without the suffix @eager.

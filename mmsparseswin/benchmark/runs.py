@@ -13,9 +13,10 @@ import torch
 from mmengine.fileio import load
 
 from mmsparseswin.benchmark import comparison, report, timing
-from mmsparseswin.benchmark.cases import Case, Size, parse_cases
+from mmsparseswin.benchmark.cases import Case, parse_cases
 from mmsparseswin.benchmark.comparison import Settings
 from mmsparseswin.benchmark.operator_profile import operator_shares
+from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.benchmark.timing import PRECISIONS
 from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory, map_large_blocks

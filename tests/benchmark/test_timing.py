@@ -10,8 +10,9 @@ from torch import nn
 
 import mmsparseswin
 from mmsparseswin.benchmark import baselines, comparison, report, timing
-from mmsparseswin.benchmark.cases import Case, Size, best_baseline, build, parse_cases, variant
+from mmsparseswin.benchmark.cases import Case, best_baseline, build, parse_cases, variant
 from mmsparseswin.benchmark.comparison import Entry, Settings
+from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.errors import InputError
 
 FP32 = timing.PRECISIONS['fp32']

@@ -34,8 +34,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--output',
-        choices=OUTPUTS,
-        help='of all backbones: pooled (default), the normalised and averaged last stage; maps, four normalised maps',
+        choices=[*OUTPUTS, 'whole'],
+        help='of backbones: pooled (default), the normalised and averaged last stage; maps, four normalised maps; of '
+        'configs: whole, a detector with post-processing or losses (default: raw outputs)',
     )
     parser.add_argument('--part', metavar='NAME', help='measure only this module of the models, e.g. stages.3')
     parser.add_argument('--train', dest='training', action='store_true', default=None, help='time forward and backward')
