@@ -101,10 +101,10 @@ def _trace_saving(before_line: Callable[[], None]) -> None:
 
     save = SafeCheckpointHook._save_checkpoint_with_step
 
-    def traced(*args: Any) -> None:
+    def traced(*args: Any, **kwargs: Any) -> None:
         sys.settrace(enter)
         try:
-            save(*args)
+            save(*args, **kwargs)
         finally:
             sys.settrace(None)
 
