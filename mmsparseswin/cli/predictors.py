@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from mmsparseswin.image_files import can_be_drawn
+
 if TYPE_CHECKING:
     from mmsparseswin.image_files import Job
 
@@ -27,6 +29,7 @@ class Detector:
         """Return one record per picture of `batch`; draw them into the folder `pictures`."""
         import mmcv
 
+        pictures = pictures if pictures and can_be_drawn(batch) else None
         results = self.inferencer(
             [str(job.path) for job in batch],
             batch_size=len(batch),
@@ -85,6 +88,7 @@ class Classifier:
         """Return one record per picture of `batch`; draw them into the folder `pictures`."""
         import mmcv
 
+        pictures = pictures if pictures and can_be_drawn(batch) else None
         folder = pictures and pictures / batch[0].name.parent
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
