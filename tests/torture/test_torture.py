@@ -57,7 +57,7 @@ def test_growth_is_noticed():
     flat = np.full(400, 5e8)
     flat[:50] = 4e8
     assert growth(flat) == 0
-    assert growth(flat + 1000 * np.arange(400)) == 1000 * 250
+    assert growth(flat + 1000 * np.arange(400)) == 1000 * 200
 
 
 @pytest.mark.slow
