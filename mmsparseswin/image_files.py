@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_headers import find_damage, read_header
 
+_LARGEST_DRAWING = 2**26  # pixels; matplotlib takes about 56 bytes for each
 _EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
 
 
@@ -90,3 +91,12 @@ def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
         batch.append(job)
     if batch:
         yield batch
+
+
+def can_be_drawn(batch: list[Job]) -> bool:
+    """Return True if all images of `batch` are small enough to draw predictions on; name the others on stderr."""
+    headers = {job.path: read_header(job.path) for job in batch}
+    large = [path for path, header in headers.items() if header and header.size[0] * header.size[1] > _LARGEST_DRAWING]
+    for path in large:
+        print(f'{path} has more than {_LARGEST_DRAWING:,} pixels: predicted, but not drawn', file=sys.stderr)
+    return not large

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlparse
 
 import torch
 
+from mmsparseswin.checkpoints.archive import check_members
 from mmsparseswin.errors import InputError
 
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')  # the habit of torchvision, mmdet and mmpretrain
@@ -46,9 +47,10 @@ def _download(url: str) -> Path:
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(cached), promised[1] if promised else None, progress=False)
-        first_bytes(cached)
+        if first_bytes(cached).startswith(b'PK'):
+            check_members(cached)
     except InputError:
-        cached.unlink(missing_ok=True)  # a web page: the next run must not take it from the cache
+        cached.unlink(missing_ok=True)  # a web page, or cut off: the next run must not take it from the cache
         raise
     except (OSError, ValueError, RuntimeError) as e:
         raise InputError(

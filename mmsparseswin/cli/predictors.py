@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from mmsparseswin.image_files import can_be_drawn
+
 if TYPE_CHECKING:
     from mmsparseswin.image_files import Job
 
@@ -38,6 +40,7 @@ class Detector:
         """Return one record per picture of `batch`; draw them into the folder `pictures`."""
         import mmcv
 
+        pictures = pictures if pictures and can_be_drawn(batch) else None
         results = self.inferencer(
             [str(job.path) for job in batch],
             batch_size=len(batch),
@@ -102,6 +105,7 @@ class Classifier:
         """Return one record per picture of `batch`; draw them into the folder `pictures`."""
         import mmcv
 
+        pictures = pictures if pictures and can_be_drawn(batch) else None
         paths = [str(job.path) for job in batch]
         images = [mmcv.imread(path, channel_order=self.channels) for path in paths]
         # The steps of its __call__, which would draw a progress bar for every batch.

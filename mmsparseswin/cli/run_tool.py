@@ -67,6 +67,8 @@ def run_tool(main: Callable[[], None]) -> None:
             raise
         elif rank() > 0:
             wait_for_launcher()  # rank 0 mostly met the same error: it speaks
+        else:
+            message += keep_traceback(error)
         with suppress(BrokenPipeError):
             sys.stdout.flush()  # what a pipe or a file still waits for must not come after the error
         if is_verbose():
@@ -130,6 +132,27 @@ def user_message(error: Exception) -> str | None:
     if type(error).__name__ == 'OutOfMemoryError':
         return f'out of GPU memory: lower train_dataloader.batch_size, use --amp or model.backbone.with_cp=True. {text}'
     return None
+
+
+def keep_traceback(error: Exception) -> str:
+    """Append the traceback of a library's error, which may be a bug after all, to the run's log file.
+
+    Returns:
+        where it is, to end the error line with; nothing for an :class:`InputError`, and where there is no log file.
+    """
+    logging = sys.modules.get('mmengine.logging')  # a tool that has not loaded it has no log file
+    if isinstance(error, (InputError, OSError)) or logging is None:
+        return ''
+    text = ''.join(traceback.format_exception(error))
+    if is_verbose():
+        print(text, file=sys.stderr)
+    path = logging.MMLogger.get_current_instance().log_file
+    try:
+        with open(path, 'a') as log:
+            log.write(text)
+    except (OSError, TypeError):  # TypeError: no file
+        return ''
+    return f' (traceback: {path})'
 
 
 def rank() -> int:

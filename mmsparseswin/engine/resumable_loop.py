@@ -6,7 +6,6 @@ would have drawn, with any number of data loader workers, after a stop as well a
 """
 
 import random
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,6 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
-from torch.utils.data import get_worker_info
 
 from mmsparseswin.registry import LOOPS
 
@@ -72,10 +70,6 @@ class SeededItems:
 
     def __call__(self, batch: NumberedBatch) -> list:
         """Return the items, the generators seeded from the batch's numbers before."""
-        if get_worker_info() is not None:
-            # A cluster signals every process of a job. Workers leave when the process that reads from them does.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         seed_generators(*batch.seeds)
         return self.read(batch) if self.read else [self.dataset[index] for index in batch]
 

@@ -1,6 +1,9 @@
 """Hook that saves a checkpoint and ends the training when the process is asked to stop."""
 
+import os
 import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,11 +13,42 @@ from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.registry import HOOKS
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class LeaveWithParent:
+    """Start-up of a data loader worker that ends when the process that reads from it says so, and by no other signal.
+
+    A cluster and a terminal signal every process of a job, but the reading process still needs the batch at hand. At
+    its end it sends SIGTERM to workers that are left, and waits for them: who sends tells both apart.
+
+    Args:
+        then: the data loader's own ``worker_init_fn``.
+    """
+
+    def __init__(self, then: Callable[[int], None] | None) -> None:
+        self.then = then
+
+    def __call__(self, worker: int) -> None:
+        """Prepare this process, worker number `worker`."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+            # Blocked here, before other threads start, so that each of them blocks it, too.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            threading.Thread(target=_leave_with_parent, daemon=True).start()
+        if self.then:
+            self.then(worker)
+
+
+def _leave_with_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 @HOOKS.register_module()
@@ -34,6 +68,9 @@ class StopSignalsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take the signals; where a validation was stopped, begin with it."""
         self._old = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        for loop in filter(None, (runner.train_loop, runner.val_loop)):
+            if isinstance(loader := loop.dataloader, DataLoader):
+                loader.worker_init_fn = LeaveWithParent(loader.worker_init_fn)
         if runner.message_hub.runtime_info.pop('validation_due', 0) and runner.val_loop is not None:
             runner.val_loop.run()
 

@@ -178,6 +178,13 @@ def _work(seeds: list[int], folder: Path, log: Path) -> None:
         os._exit(code)
 
 
+def report(seeds: range, folder: Path) -> list[str]:
+    """Run all `seeds` and print the number of each outcome; return the faults."""
+    outcomes = run(seeds, folder)
+    print(dict(Counter(outcome.kind for outcome in outcomes.values())))
+    return [f'seed {seed}: {one.kind}: {one.detail[-1500:]}' for seed, one in outcomes.items() if one.kind in FAULTS]
+
+
 def main() -> None:
     """Run all seeds and count the outcomes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -186,12 +193,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ['XDG_CACHE_HOME'] = folder
-        outcomes = run(range(args.start, args.start + args.mutations), Path(folder))
-    print(dict(Counter(outcome.kind for outcome in outcomes.values())))
-    for seed, outcome in outcomes.items():
-        if outcome.kind in FAULTS:
-            print(f'--- seed {seed}: {outcome.kind}: {outcome.detail[-1500:]}')
-    sys.exit(any(outcome.kind in FAULTS for outcome in outcomes.values()))
+        faults = report(range(args.start, args.start + args.mutations), Path(folder))
+    print('\n'.join(faults))
+    sys.exit(bool(faults))
 
 
 if __name__ == '__main__':

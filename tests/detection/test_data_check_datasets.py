@@ -128,3 +128,25 @@ def test_the_metric_must_read_the_same_images(root):
 def test_other_kinds_of_data_sets_are_passed_over():
     assert check(dict(type='VOCDataset', data_root='/nowhere', ann_file='x.txt')) == []
     assert check(dict(type='LVISV1Dataset', data_root='/nowhere', ann_file='x.json')) == []
+
+
+def test_masks_that_polygons_alone_would_leave_out_are_refused(root):
+    """mmdet's LoadAnnotations(poly2mask=False) ignores objects whose mask is an RLE."""
+    from mmdet.datasets.transforms import LoadAnnotations
+
+    counts = [0, 100, 30 * 40 - 100]
+    mask = {'size': [30, 40], 'counts': counts}
+    crowd = BOX | {'id': 2, 'iscrowd': 1, 'segmentation': mask}
+    polygon = BOX | {'id': 3, 'segmentation': [[1, 2, 11, 2, 11, 12, 1, 12]]}
+    masks = {True: dict(type='LoadAnnotations', with_mask=True), False: dict(type='LoadAnnotations', with_mask=True)}
+    masks[False]['poly2mask'] = False
+    write(root, annotations=[crowd, polygon])
+    check(leaf(root, pipeline=[masks[False]]))
+    write(root, annotations=[crowd, polygon, BOX | {'id': 4, 'iscrowd': 0, 'bbox': [2, 2, 9, 9], 'segmentation': mask}])
+    check(leaf(root, pipeline=[masks[True]]))
+    with pytest.raises(InputError, match=r'1 of the 2 objects to learn .* have an RLE as mask.*poly2mask=True'):
+        check(leaf(root, pipeline=[masks[False]]))
+
+    instance = dict(bbox=[1, 2, 11, 12], bbox_label=0, mask=mask, ignore_flag=0)
+    load = LoadAnnotations(with_mask=True, poly2mask=False)
+    assert load(dict(instances=[instance], ori_shape=(30, 40)))['gt_ignore_flags'].tolist() == [True]

@@ -35,6 +35,27 @@ def ran_code(route, path: Path, canary: Path) -> bool:
     return ran
 
 
+def count(checkpoint: Path, detector: Path, classifier: Path, folder: Path) -> dict[str, list[int]]:
+    """Return the number of files that ran code by route, with mmengine's own loading and with ours; print a table."""
+    (folder / 'files').mkdir()
+    canary = folder / 'files' / 'canary'
+    files = hostile.write_all(folder / 'files', checkpoint, canary)
+    reset_scope()
+    counts: dict[str, list[int]] = {}
+    for guarded in (False, True):
+        if guarded:
+            install_safe_reader()
+        routes = Routes(detector, classifier, folder / 'work', guarded).all()
+        for name, route in routes.items():
+            ran = [path.stem for path in files if ran_code(route, path, canary)]
+            counts.setdefault(name, []).append(len(ran))
+            print(f'{name}: {", ".join(ran) or "none"}', file=sys.stderr, flush=True)
+    print(f'| of {len(files)} files ran code | mmengine | this project |\n|---|---|---|')
+    for name, (before, after) in counts.items():
+        print(f'| {name} | {before} | {after} |')
+    return counts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checkpoint', type=Path)
@@ -42,21 +63,7 @@ def main() -> None:
     parser.add_argument('classifier', type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        canary = Path(folder) / 'canary'
-        files = hostile.write_all(Path(folder), args.checkpoint, canary)
-        reset_scope()
-        counts: dict[str, list[int]] = {}
-        for guarded in (False, True):
-            if guarded:
-                install_safe_reader()
-            routes = Routes(args.detector, args.classifier, Path(folder) / 'work', guarded).all()
-            for name, route in routes.items():
-                ran = [path.stem for path in files if ran_code(route, path, canary)]
-                counts.setdefault(name, []).append(len(ran))
-                print(f'{name}: {", ".join(ran) or "none"}', file=sys.stderr, flush=True)
-    print(f'| of {len(files)} files ran code | mmengine | this project |\n|---|---|---|')
-    for name, (before, after) in counts.items():
-        print(f'| {name} | {before} | {after} |')
+        count(args.checkpoint, args.detector, args.classifier, Path(folder))
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 A fork sees what a fresh process would: its own working folder, arguments, output and exit code.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -35,11 +36,16 @@ class Zygote:
             [sys.executable, __file__], stdin=pipe, stdout=pipe, text=True, env=env, cwd=ROOT
         )
 
-    def run(self, tool: str, *args: object, cwd: Path) -> Result:
-        """Run tools/<tool> with `args` in the folder `cwd`."""
+    def run(self, tool: str, *args: object, cwd: Path, env: dict[str, str] | None = None) -> Result:
+        """Run tools/<tool> with `args` in the folder `cwd`, `env` added to the environment."""
         assert self._process.stdin
         assert self._process.stdout
-        request = {'script': str(ROOT / 'tools' / tool), 'args': [str(arg) for arg in args], 'cwd': str(cwd)}
+        request = {
+            'script': str(ROOT / 'tools' / tool),
+            'args': list(map(str, args)),
+            'cwd': str(cwd),
+            'env': env or {},
+        }
         self._process.stdin.write(json.dumps(request) + '\n')
         self._process.stdin.flush()
         return Result(*json.loads(self._process.stdout.readline()))
@@ -50,12 +56,23 @@ class Zygote:
         self._process.wait(timeout=60)
 
 
+def import_libraries() -> None:
+    """Import what forks would import one by one; their garbage collection passes over it."""
+    import mmdet.apis
+    import mmdet.engine
+    import mmdet.models
+    import mmdet.visualization  # noqa: F401
+    import mmpretrain.apis
+    import mmpretrain.datasets
+    import mmpretrain.models  # noqa: F401
+
+    gc.freeze()
+
+
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    import mmdet.apis  # noqa: F401
-    import mmpretrain.apis  # noqa: F401
-
+    import_libraries()
     for line in sys.stdin:
         request = json.loads(line)
         with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
@@ -76,6 +93,7 @@ def _run(request: dict, out: int, err: int) -> None:
     code: object = 0
     try:
         os.chdir(request['cwd'])
+        os.environ.update(request['env'])
         sys.argv = [request['script'], *request['args']]
         runpy.run_path(request['script'], run_name='__main__')
     except SystemExit as stop:

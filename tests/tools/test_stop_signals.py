@@ -22,6 +22,8 @@ train_dataloader['sampler']['shuffle'] = True
 train_dataloader['num_workers'] = {workers}
 train_dataloader['persistent_workers'] = {workers} > 0
 train_dataloader['dataset']['filter_cfg'] = dict(filter_empty_gt=False)
+val_dataloader['num_workers'] = {workers}
+val_dataloader['persistent_workers'] = {workers} > 0
 train_cfg['max_epochs'] = 3
 env_cfg['mp_cfg']['mp_start_method'] = 'fork'
 custom_hooks = [dict(type='EMAHook')]
@@ -82,8 +84,9 @@ def test_randomness_is_on(tools, tmp_path):
     assert losses(tmp_path / 'run0') != losses(tmp_path / 'run1')
 
 
-def test_stopped_in_a_validation_begins_with_it(tools, tmp_path):
-    plain, stopped = configs(tmp_path, 'validation=1')
+@pytest.mark.parametrize('workers', [0, 2])
+def test_stopped_in_a_validation_begins_with_it(tools, tmp_path, workers):
+    plain, stopped = configs(tmp_path, 'validation=1', workers)
     first = tools.run('train.py', stopped, '--work-dir', 'parts', cwd=tmp_path)
     assert first.code == 143, first.err
     assert (tmp_path / 'parts/last_checkpoint').read_text() == f'{tmp_path}/parts/iter_6.pth'

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct
 
 from mmsparseswin.detection.data_check.findings import Findings
 from mmsparseswin.detection.data_check.masks import MaskCheck
-from mmsparseswin.detection.data_check.schema import CocoFile
+from mmsparseswin.detection.data_check.schema import CocoFile, Rle
 from mmsparseswin.errors import few
 
 _LARGEST_PICTURE = 2**31  # pixels; pycocotools counts them in 32 bits
@@ -23,6 +23,7 @@ class Objects(Struct):
     ignored: int = 0  # flag `ignore`
     tiny: int = 0  # narrower than a pixel
     left: int = 0  # used by training
+    run_lengths: int = 0  # of these, with a mask as an RLE
 
 
 def check_images(coco: CocoFile, findings: Findings) -> None:
@@ -207,6 +208,7 @@ def _count(
     """Count the objects that mmdet's CocoDataset keeps: no ignored, tiny or (later, in the loss) crowd object."""
     tiny = (boxes[:, 2:] < 1).any(1)
     left = np.logical_not(crowd | ignored | tiny)
+    run_lengths = left & np.array([isinstance(ann.segmentation, Rle) for ann in coco.annotations], bool)
     label = {name: index for index, name in enumerate(classes)}
     label_of_id = {category.id: label.get(category.name, len(classes)) for category in coco.categories}
     labels = np.array([label_of_id[ann.category_id] for ann in coco.annotations], dtype=np.int64)
@@ -214,5 +216,5 @@ def _count(
     def per_class(chosen: Any) -> list[int]:
         return np.bincount(labels[chosen], minlength=len(classes) + 1).tolist()
 
-    columns = (per_class(chosen) for chosen in (np.full(len(labels), True), crowd, ignored, tiny, left))
+    columns = (per_class(chosen) for chosen in (np.full(len(labels), True), crowd, ignored, tiny, left, run_lengths))
     return {name: Objects(*numbers) for name, numbers in zip(classes, zip(*columns, strict=True), strict=False)}

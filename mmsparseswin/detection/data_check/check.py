@@ -20,7 +20,7 @@ from mmsparseswin.detection.data_check.reading import decode, parse, read_bytes,
 from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile
 from mmsparseswin.layers.processor import cache_folder
 
-_VERSION = '2'  # raise it when the checks change, so that cached verdicts expire
+_VERSION = '3'  # raise it when the checks change, so that cached verdicts expire
 _LARGE = 50 << 20  # bytes; larger files take seconds to check
 _SEEN: dict[tuple, 'Verdict'] = {}  # cache of this process: val and test mostly read one file
 

@@ -155,6 +155,8 @@ def _check_dataset(
         )
     if option.startswith('train_dataloader') and not dataset.get('test_mode'):
         _check_training(one, dataset.get('filter_cfg') or {})
+        if _keeps_polygons(dataset.get('pipeline')):
+            _check_polygons(one)
     else:
         _check_scoring(one)
     for metric in metrics:
@@ -183,6 +185,25 @@ def _asks_for_masks(pipeline: Any) -> bool:
     if isinstance(pipeline, dict):
         return bool(pipeline.get('with_mask')) or any(map(_asks_for_masks, pipeline.values()))
     return isinstance(pipeline, (list, tuple)) and any(map(_asks_for_masks, pipeline))
+
+
+def _keeps_polygons(pipeline: Any) -> bool:
+    """Return True if a LoadAnnotations of the pipeline keeps masks as polygons."""
+    if isinstance(pipeline, dict):
+        polygons = pipeline.get('with_mask') and not pipeline.get('poly2mask', True)
+        return bool(polygons) or any(map(_keeps_polygons, pipeline.values()))
+    return isinstance(pipeline, (list, tuple)) and any(map(_keeps_polygons, pipeline))
+
+
+def _check_polygons(one: CheckedSet) -> None:
+    """Refuse masks that mmdet would pass over: without polygons it ignores the whole object."""
+    objects = one.verdict.objects.values()
+    if number := sum(counts.run_lengths for counts in objects):
+        one.errors.append(
+            f'{one.option}: {number} of the {sum(counts.left for counts in objects)} objects to learn of '
+            f'{one.verdict.path} have an RLE as mask, which LoadAnnotations(poly2mask=False) leaves out with their '
+            'boxes; set poly2mask=True'
+        )
 
 
 def _check_training(one: CheckedSet, filter_cfg: dict[str, Any]) -> None:
