@@ -67,6 +67,7 @@ MODELS = _child(
     [
         *(*_BACKBONES.values(), 'mmsparseswin.engine'),
         *_wing('mmdet', 'detection', 'float32', 'necks', 'ssd.head', 'ssd.merged_swin', 'ssd.six_maps', 'valid_area'),
+        *_wing('mmdet', 'detection.sparse_swin_det', 'bifpn', 'detector', 'head'),
     ],
 )
 TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd.priors'))
