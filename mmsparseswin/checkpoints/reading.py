@@ -17,6 +17,7 @@ from mmsparseswin.checkpoints.archive import check_members, check_sums
 from mmsparseswin.checkpoints.cleaning import check_finite, clean
 from mmsparseswin.checkpoints.fetching import first_bytes, local_file
 from mmsparseswin.checkpoints.limits import bounded
+from mmsparseswin.checkpoints.pickled_modules import state_of_module
 from mmsparseswin.checkpoints.safe_unpickling import replacements, scan
 from mmsparseswin.checkpoints.training_objects import RefusalError
 from mmsparseswin.errors import InputError
@@ -89,7 +90,7 @@ def read_file(path: Path, copy: bool, device: Any = 'cpu') -> tuple[Any, list[st
             if zipped:
                 sizes = check_members(path)
                 check_sums(path)
-            content = _read_torch(path, zipped, notes)
+            content = state_of_module(_read_torch(path, zipped, notes), str(path))
     except (MemoryError, OSError) as error:
         raise _unreadable(path, _first_line(error)) from error
     content, left_out = clean(content, str(path), path.stat().st_size, copy and zipped, device, sizes)

@@ -3,8 +3,6 @@
 See docs/models/sparse_swin_det.md, 'Weights'.
 """
 
-import pickle
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -195,12 +193,57 @@ class Pickled(torch.nn.Module):
         raise AssertionError('code of the file ran')
 
 
-def test_a_pickled_module_is_refused_and_never_executed(tmp_path):
-    module = Pickled()
-    module.conv3 = torch.nn.Conv2d(2, 2, 1)
-    torch.save(module, tmp_path / 'whole.pth')
+def as_module(state: dict[str, torch.Tensor]) -> Pickled:
+    """Return a module with this state dict."""
+    root = Pickled()
+    for name, tensor in state.items():
+        *path, last = name.split('.')
+        module = root
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, torch.nn.Module())
+            module = module._modules[part]
+        if tensor.is_floating_point():
+            module.register_parameter(last, torch.nn.Parameter(tensor))
+        else:
+            module.register_buffer(last, tensor)
+    root.register_buffer('passing', torch.ones(1), persistent=False)
+    return root
+
+
+def test_a_pickled_module_is_read_and_never_executed(tmp_path, converted):
+    path = tmp_path / 'whole.pth'
+    torch.save(as_module(file()), path)
     with pytest.raises(AssertionError, match='code of the file ran'):  # as torch would
-        torch.load(tmp_path / 'whole.pth', weights_only=False)
-    with pytest.raises(InputError, match=r'model\.state_dict\(\)'):
-        convert(tmp_path / 'whole.pth', source='sparseswindet')
-    assert pickle.HIGHEST_PROTOCOL > 0
+        torch.load(path, weights_only=False)
+    read = convert(path)
+    assert read.source == 'sparseswindet'
+    assert read.dropped.keys() == converted.dropped.keys()
+    assert read.state_dict.keys() == converted.state_dict.keys()
+    assert all(torch.equal(t, converted.state_dict[name]) for name, t in read.state_dict.items())
+    assert any('objects left unread' in note and 'Pickled' in note for note in read.notes)
+
+
+def test_a_pickled_module_that_holds_itself_is_refused(tmp_path):
+    module = torch.nn.Module()
+    module._modules['again'] = module
+    torch.save(module, tmp_path / 'circle.pth')
+    with pytest.raises(InputError, match='lies too deep in the pickled module, or holds itself'):
+        convert(tmp_path / 'circle.pth')
+
+
+def test_a_pickled_module_that_unfolds_without_end_is_refused(tmp_path):
+    module = torch.nn.Module()
+    for _ in range(40):  # 2 ** 40 modules
+        outer = torch.nn.Module()
+        outer._modules |= {'a': module, 'b': module}
+        module = outer
+    torch.save(module, tmp_path / 'doubled.pth')
+    with pytest.raises(InputError, match='lies too deep'):
+        convert(tmp_path / 'doubled.pth')
+
+
+def test_a_pickled_module_without_tensors_is_named(tmp_path):
+    torch.save(torch.nn.Module(), tmp_path / 'empty.pth')
+    with pytest.raises(InputError, match='holds no tensors'):
+        convert(tmp_path / 'empty.pth')
