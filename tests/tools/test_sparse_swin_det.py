@@ -52,7 +52,7 @@ def test_it_trains_on_coco(tools, tmp_path, end):
     from real_data import coco_mini
 
     root = coco_mini()
-    config = ROOT / 'configs/sparseswin/sparseswindet_t_384{end}_coco.py'
+    config = ROOT / f'configs/sparseswin/sparseswindet_t_384{end}_coco.py'
     few = [f'data_root={root}/', 'model.backbone.init_cfg=None', 'train_dataloader.num_workers=0']
     few += ['val_dataloader.num_workers=0', 'train_dataloader.dataset.indices=16', 'val_dataloader.dataset.indices=4']
     few += ['train_dataloader.persistent_workers=False', 'val_dataloader.persistent_workers=False']
