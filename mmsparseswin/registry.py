@@ -69,6 +69,7 @@ MODELS = _child(
         *(*_BACKBONES.values(), 'mmsparseswin.engine'),
         *_wing('mmdet', 'detection', 'float32', 'necks', 'roi_heads', 'valid_area'),
         *_wing('mmdet', 'detection.ssd', 'head', 'merged_swin', 'six_maps'),
+        *_wing('mmdet', 'detection.sparse_swin_det', 'bifpn', 'detector', 'head'),
     ],
 )
 TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd.priors'))

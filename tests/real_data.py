@@ -19,5 +19,16 @@ def cifar10() -> Path:
     return folder
 
 
+def coco_mini() -> Path:
+    """Return the folder of a few images of COCO, or skip the test."""
+    folder = _data() / 'coco_mini'
+    if not (folder / 'annotations/instances_val2017.json').is_file():
+        pytest.skip(
+            'no part of COCO in data/coco_mini: put some images of val2017 there with their annotations, in the layout '
+            'of COCO, or name the folder that holds coco_mini/ in MMSPARSESWIN_DATA'
+        )
+    return folder
+
+
 def _data() -> Path:
     return Path(os.environ.get('MMSPARSESWIN_DATA') or ROOT / 'data')

@@ -87,7 +87,7 @@ def read_architecture(tensors: Mapping[str, Tensor]) -> Architecture:
     behind = tuple(f'stages.{i}.' for i in range(model.out_indices[-1] + 1, len(block_counts(tensors))))
     unused = [name for name in tensors if name.startswith(behind)]
     used = {name: t for name, t in tensors.items() if not name.startswith(behind)}
-    _compare(used, {name: tuple(t.shape) for name, t in model.state_dict().items()})
+    compare(used, {name: tuple(t.shape) for name, t in model.state_dict().items()})
     config = {'type': f'mmsparseswin.{cls.__name__}', **reading.options}
     return Architecture(config, model.out_channels[-1], reading.notes, reading.untraced, unused)
 
@@ -101,7 +101,7 @@ def _blocks(names: Collection[str]) -> dict[int, set[int]]:
     return dict(sorted(found.items()))
 
 
-def _compare(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def compare(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check that every tensor of the model is there, of its shape, and no other."""
     # Old files lack the counter of batch norms, and torch loads them all the same.
     missing = [name for name in shapes if name not in tensors and not name.endswith('.num_batches_tracked')]

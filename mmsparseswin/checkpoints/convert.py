@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mmsparseswin.checkpoints.architecture import first_of, read_architecture
+from mmsparseswin.checkpoints.detector import read_detector
 from mmsparseswin.checkpoints.reading import read_checkpoint
 from mmsparseswin.checkpoints.sources import SOURCES, translate
 from mmsparseswin.checkpoints.sources.mmsparseswin import OWN
@@ -21,7 +22,8 @@ class Converted:
 
     Attributes:
         source: whose names the file had, see :data:`SOURCES`.
-        model: config for mmpretrain's or mmdet's registry: an ImageClassifier if there is a head, else the backbone.
+        model: config for mmpretrain's or mmdet's registry: an ImageClassifier if there is a head, a detector if the
+            file is one of a known kind, else the backbone.
         state_dict: loads into that model with ``strict=True``; tensors may be backed by the file.
         dropped: name in the file -> why it is left out.
         notes: what was unwrapped, and what is assumed because a file does not tell.
@@ -73,6 +75,10 @@ def convert(checkpoint: str | os.PathLike | Mapping[str, Any], source: str = 'au
     notes = content.notes + architecture.notes
     if name == OWN.name:
         notes += [f'{options}: the defaults' for options in architecture.untraced]
+    if translation.detector:
+        state_dict = {f'backbone.{key}': t for key, t in backbone.items()} | translation.detector
+        model = read_detector(cfg, state_dict)
+        return Converted(name, model, state_dict, translation.dropped, notes)
     if not head:
         return Converted(name, cfg, backbone, translation.dropped, notes)
     model = _classifier(cfg, head, architecture.width)

@@ -96,6 +96,7 @@ def load_pretrained(module: Backbone, checkpoint: str | os.PathLike, prefix: str
         wanted = {name: tuple(t.shape) for name, t in module.state_dict().items()}
         report = LoadReport(source, notes=content.notes)
         report.dropped = others | translation.dropped
+        report.dropped |= {f'{n} (our name)': 'part of a detector, not of the backbone' for n in translation.detector}
         adapted = module.adapt_weights(translation.tensors, report)
         offered = _leave_out(_as_conv_merging(adapted, wanted, report), wanted, report)
         _check_stages(offered, wanted, module.optional_parts)

@@ -17,6 +17,7 @@ from mmsparseswin.checkpoints.archive import check_members, check_sums
 from mmsparseswin.checkpoints.cleaning import check_finite, clean
 from mmsparseswin.checkpoints.fetching import first_bytes, local_file
 from mmsparseswin.checkpoints.limits import bounded
+from mmsparseswin.checkpoints.pickled_modules import state_of_module
 from mmsparseswin.checkpoints.safe_unpickling import replacements, scan
 from mmsparseswin.checkpoints.training_objects import RefusalError
 from mmsparseswin.errors import InputError
@@ -57,19 +58,20 @@ def read_checkpoint(source: str | os.PathLike | Mapping[str, Any], ema: bool = F
     if isinstance(source, Mapping):
         return _unwrap(source, ema, 'the given dict', [])
     path = local_file(str(source))
-    content, notes = read_file(path, copy=False)
+    content, notes = read_file(path, copy=False, modules=True)
     found = _unwrap(content, ema, str(path), notes)
     check_finite(found.tensors.items(), str(path))
     return found
 
 
-def read_file(path: Path, copy: bool, device: Any = 'cpu') -> tuple[Any, list[str]]:
+def read_file(path: Path, copy: bool, device: Any = 'cpu', modules: bool = False) -> tuple[Any, list[str]]:
     """Read everything that a .pth, .pt, .bin or .safetensors holds as plain data, and notes for a report.
 
     Args:
         path: the file.
         copy: tensors own their memory instead of being mapped from the file.
         device: where copied tensors go.
+        modules: take the tensors of a pickled module; else it is refused, since it is no training's checkpoint.
 
     Raises:
         RefusedError: it would run code when unpickled, or holds what no weights need.
@@ -90,6 +92,8 @@ def read_file(path: Path, copy: bool, device: Any = 'cpu') -> tuple[Any, list[st
                 sizes = check_members(path)
                 check_sums(path)
             content = _read_torch(path, zipped, notes)
+        if modules:
+            content = state_of_module(content, str(path))
     except (MemoryError, OSError) as error:
         raise _unreadable(path, _first_line(error)) from error
     content, left_out = clean(content, str(path), path.stat().st_size, copy and zipped, device, sizes)

@@ -10,7 +10,12 @@ from mmsparseswin.engine.decay_constructor import DecayConstructor
 from mmsparseswin.engine.divergence import DivergenceHook
 from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
-from mmsparseswin.engine.published_recipes import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
+from mmsparseswin.engine.published_recipes import (
+    ClipEachTensorHook,
+    EvalModeHook,
+    TrainLossPlateauLR,
+    WarmUpRestartLR,
+)
 from mmsparseswin.engine.resumable_loop import ResumableTrainLoop
 from mmsparseswin.engine.stop_after import StopAfterHook
 from mmsparseswin.engine.stop_signals import StopSignalsHook
@@ -32,5 +37,6 @@ __all__ = [
     'SafeCheckpointHook',
     'StopAfterHook',
     'StopSignalsHook',
+    'TrainLossPlateauLR',
     'WarmUpRestartLR',
 ]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.optim.scheduler import CosineRestartLR
+from mmengine.logging import MessageHub
+from mmengine.optim.scheduler import CosineRestartLR, ReduceOnPlateauLR
 from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
@@ -93,3 +94,31 @@ class WarmUpRestartLR(CosineRestartLR):
         else:
             height = (1 + math.cos(math.pi * (step - self.warm_up) / (self.periods[cycle] - self.warm_up))) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
+class TrainLossPlateauLR(ReduceOnPlateauLR):
+    """Lower the rate once the mean training loss of an epoch has stopped falling; mmengine's looks at validation.
+
+    SparseSwinDet's published program does (docs/models/sparse_swin_det.md, 'Recipe'). It costs the warning that a
+    validation gives: a model that learns its training set by heart keeps its rate.
+
+    Args:
+        optimizer: given by the Runner.
+        **options: ``patience``, ``factor`` and the like, as mmengine's ReduceOnPlateauLR.
+    """
+
+    need_val_args = False  # stepped after each epoch of training
+
+    def __init__(self, optimizer: Any, **options: Any) -> None:
+        self.iterations = 0
+        super().__init__(optimizer, monitor='loss', rule='less', **options)
+
+    def step(self, metrics: dict[str, float] | None = None) -> None:
+        """Compare the mean loss of the iterations since the last step; `metrics` are not read."""
+        hub = MessageHub.get_current_instance()
+        done = hub.get_info('iter') + 1
+        mean = hub.get_scalar('train/loss').mean(done - self.iterations)
+        self.iterations = done
+        super().step({'loss': float(mean)})
+        super().step()  # counts the epoch

@@ -148,10 +148,12 @@ def test_stand_ins_do_not_outlive_the_reading(tmp_path, yacs_node):
     assert set(torch.serialization.get_safe_globals()) == before
 
 
-def test_a_pickled_module_is_no_state_dict(tmp_path):
-    torch.save(torch.nn.Linear(2, 2), tmp_path / 'w.pth')
-    with pytest.raises(InputError, match=r'state_dict\(\)'):
-        read_checkpoint(tmp_path / 'w.pth')
+def test_a_pickled_module_is_read_as_its_state_dict(tmp_path):
+    module = torch.nn.Linear(2, 2)
+    torch.save(module, tmp_path / 'w.pth')
+    found = read_checkpoint(tmp_path / 'w.pth').tensors
+    assert found.keys() == module.state_dict().keys()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in module.state_dict().items())
 
 
 def broken(path, kind):

@@ -2,10 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmsparseswin.engine import ClipEachTensorHook, EvalModeHook, WarmUpRestartLR
+from mmsparseswin.engine import ClipEachTensorHook, EvalModeHook, TrainLossPlateauLR, WarmUpRestartLR
 from mmsparseswin.errors import InputError
 
 
@@ -50,3 +51,26 @@ def test_a_warm_up_must_fit_into_every_cycle():
     assert rates[0] == rates[4] == 0.1
     assert rates[2] == 0.06
     assert rates[7] == rates[8]  # behind the last cycle: as it was
+
+
+def test_a_plateau_of_the_training_loss_lowers_the_rate_and_survives_a_resume():
+    hub = MessageHub.get_instance('plateau of the training loss')
+    losses = [(4.0, 2.0), (3.0, 1.0), (2.0, 2.0), (2.5, 2.5), (1.0, 5.0), (1.9, 1.9)]  # means 3, 2, 2, 2.5, 3, 1.9
+    oracle_optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    oracle = torch.optim.lr_scheduler.ReduceLROnPlateau(oracle_optimizer, patience=1)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = TrainLossPlateauLR(optimizer, patience=1)
+    rates, step = [], 0
+    for epoch in losses:
+        for loss in epoch:
+            hub.update_info('iter', step)
+            hub.update_scalar('train/loss', loss)
+            step += 1
+        scheduler.step()
+        oracle.step(sum(epoch) / 2)
+        rates.append(optimizer.param_groups[0]['lr'])
+        assert rates[-1] == pytest.approx(oracle_optimizer.param_groups[0]['lr'])
+        resumed = TrainLossPlateauLR(optimizer, patience=1)
+        resumed.load_state_dict(scheduler.state_dict())
+        scheduler = resumed
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.01])

@@ -28,7 +28,7 @@ ROUTES = [
 ]
 ONLY_DATA = {'config_with_code', 'its_weights'}  # a config is text as long as nobody runs it
 # What only matters to who reads more than the weights.
-NOT_FOR_CONVERT = ('meta', 'dataset_meta', 'classes', 'state_dict_', 'text_as', 'number_as')
+NOT_FOR_CONVERT = ('meta', 'dataset_meta', 'classes', 'state_dict_', 'text_as', 'number_as', 'a_module')
 
 
 def peak(start_anew: bool = False) -> int:

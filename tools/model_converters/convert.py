@@ -14,8 +14,8 @@ from mmsparseswin import cli
 
 # Repeated from mmsparseswin.checkpoints.SOURCES, which imports torch: --help works without it.
 SOURCES = (
-    *('sparseswin', 'sparseswin_dense', 'microsoft', 'timm', 'torchvision', 'transformers', 'mmdet', 'mmpretrain'),
-    *('stvitr_cls', 'stvitr_det', 'mmsparseswin'),
+    *('sparseswindet', 'sparseswin', 'sparseswin_dense', 'microsoft', 'timm', 'torchvision', 'transformers', 'mmdet'),
+    *('mmpretrain', 'stvitr_cls', 'stvitr_det', 'mmsparseswin'),
 )
 
 

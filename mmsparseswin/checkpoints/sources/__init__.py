@@ -9,6 +9,7 @@ from mmsparseswin.checkpoints.sources.mmsparseswin import OWN
 from mmsparseswin.checkpoints.sources.openmmlab import MMDET, MMPRETRAIN
 from mmsparseswin.checkpoints.sources.rules import Source, Translation
 from mmsparseswin.checkpoints.sources.sparseswin import SPARSESWIN, SPARSESWIN_DENSE
+from mmsparseswin.checkpoints.sources.sparseswindet import SPARSESWINDET
 from mmsparseswin.checkpoints.sources.stvit_r import STVITR_CLS, STVITR_DET
 from mmsparseswin.checkpoints.sources.timm import TIMM
 from mmsparseswin.checkpoints.sources.torchvision import TORCHVISION
@@ -20,7 +21,8 @@ __all__ = ['SOURCES', 'Source', 'Translation', 'translate']
 SOURCES = {
     source.name: source
     for source in (
-        # First: the dense encoder has a whole torchvision Swin inside.
+        # First: the detector has the dense encoder inside, and that a whole torchvision Swin.
+        SPARSESWINDET,
         SPARSESWIN,
         SPARSESWIN_DENSE,
         MICROSOFT,

@@ -34,15 +34,17 @@ _PRETRAINING: Rules = ((r'(?:\w+\.)?mask_token', MASK_TOKEN), (r'decoder(?:_[a-z
 
 @dataclass
 class Translation:
-    """Weights under our names: a bare backbone, and ``head.fc`` where there was a classifier.
+    """Weights under our names: a bare backbone, ``head.fc`` where there was a classifier, and a detector's other parts.
 
     Attributes:
         tensors: our name -> tensor.
+        detector: our name -> tensor of a detector's neck and head.
         dropped: name in the file -> why it is left out.
         unknown: names in the file that no rule knows.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    detector: dict[str, Tensor] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 

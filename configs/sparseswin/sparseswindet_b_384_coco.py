@@ -1,0 +1,6 @@
+_base_ = './sparseswindet_t_384_coco.py'
+
+model = dict(
+    backbone=dict(arch=dict(num_tokens=81, token_dims=1024)),
+    neck=dict(in_channels=[192, 384, 1024]),
+)

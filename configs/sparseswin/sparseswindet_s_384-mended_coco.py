@@ -1,0 +1,3 @@
+_base_ = './sparseswindet_t_384-mended_coco.py'
+
+model = dict(backbone=dict(arch=dict(num_tokens=64, token_dims=768)))

@@ -1,0 +1,3 @@
+_base_ = './sparseswindet_t_512-mended_coco.py'
+
+model = dict(backbone=dict(arch=dict(num_tokens=64, token_dims=768)))

@@ -1,0 +1,6 @@
+_base_ = './sparseswindet_t_512_coco.py'
+
+model = dict(
+    backbone=dict(arch=dict(num_tokens=64, token_dims=768)),
+    neck=dict(in_channels=[192, 384, 768]),
+)
