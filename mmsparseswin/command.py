@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         'train a detector from a pretrained classifier and from scratch',
     ),
     'ssd-grid': ('experiments/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
+    'sparse-swin-det': (
+        'experiments/sparse_swin_det.py',
+        'train SparseSwinDet with each published fault switched alone',
+    ),
 }
 # dist-* -> (tool, its positional arguments before the number of processes)
 _DISTRIBUTED = {'dist-train': ('train.py', ['CONFIG']), 'dist-test': ('test.py', ['CONFIG', 'CHECKPOINT'])}
