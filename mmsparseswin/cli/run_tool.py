@@ -143,13 +143,10 @@ def keep_traceback(error: Exception) -> str:
     logging = sys.modules.get('mmengine.logging')  # a tool that has not loaded it has no log file
     if isinstance(error, (InputError, OSError)) or logging is None:
         return ''
-    text = ''.join(traceback.format_exception(error))
-    if is_verbose():
-        print(text, file=sys.stderr)
     path = logging.MMLogger.get_current_instance().log_file
     try:
         with open(path, 'a') as log:
-            log.write(text)
+            log.write(''.join(traceback.format_exception(error)))
     except (OSError, TypeError):  # TypeError: no file
         return ''
     return f' (traceback: {path})'
