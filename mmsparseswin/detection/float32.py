@@ -11,19 +11,23 @@ from mmsparseswin.layers.roi_align import roi_align
 from mmsparseswin.registry import MODELS
 
 
+class Float32Outputs:
+    """Mixed into an anchor head of mmdet: its scores and deltas leave it in float32."""
+
+    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores (B, anchors * classes, H, W) and deltas (B, 4 * anchors, H, W) of features (B, C, H, W)."""
+        scores, deltas = super().forward_single(x)  # type: ignore[misc]
+        return scores.float(), deltas.float()
+
+
 @MODELS.register_module()
-class Float32RPNHead(RPNHead):
+class Float32RPNHead(Float32Outputs, RPNHead):
     """mmdet's RPNHead with float32 outputs.
 
     Otherwise sigmoid, box decoding and the offsets that keep levels apart in NMS are computed in bfloat16 before any
     operator is called: high scores become equal and boxes move by pixels. Besides, mmcv's compiled NMS has no bfloat16
     kernel on a CPU; the operators of mmsparseswin.mmcv_ops have.
     """
-
-    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B, anchors, H, W) and deltas (B, 4 * anchors, H, W) of features (B, C, H, W)."""
-        scores, deltas = super().forward_single(x)
-        return scores.float(), deltas.float()
 
 
 @MODELS.register_module()

@@ -9,6 +9,7 @@ from mmdet.models.dense_heads import RetinaHead
 from mmengine.structures import InstanceData
 from torch import Tensor, stack
 
+from mmsparseswin.detection.float32 import Float32Outputs
 from mmsparseswin.errors import InputError
 from mmsparseswin.registry import MODELS
 
@@ -16,8 +17,10 @@ _LOSS_PER = ('image', 'batch')
 
 
 @MODELS.register_module()
-class SparseSwinDetHead(RetinaHead):
+class SparseSwinDetHead(Float32Outputs, RetinaHead):
     """mmdet's RetinaHead in float32, whose loss may be an average over images.
+
+    bfloat16 would move a box of 384 pixels by one.
 
     Args:
         loss_per: 'image' divides the sums of each image by its own positives, and averages over the images of the
@@ -34,14 +37,6 @@ class SparseSwinDetHead(RetinaHead):
             raise InputError(f'loss_per {loss_per!r} is unknown; choose one of {", ".join(_LOSS_PER)}')
         super().__init__(*args, **kwargs)
         self.loss_per = loss_per
-
-    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B, anchors * classes, H, W) and deltas (B, anchors * 4, H, W) in float32.
-
-        bfloat16 would move a box of 384 pixels by one.
-        """
-        scores, deltas = super().forward_single(x)
-        return scores.float(), deltas.float()
 
     def loss_by_feat(
         self,
