@@ -155,8 +155,14 @@ def _from_config(path: str, size: Size, output: str) -> nn.Module:
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     _stop_dropping(cfg.model)
     if output == 'whole':
-        return _whole(cfg, path, size)
+        if cfg.get('default_scope') != 'mmdet':
+            raise InputError(f'--output whole: {path} is no detector')
+        from mmsparseswin.benchmark.whole_detector import WholeDetector, accept_all_scores  # needs mmdet
+
+        accept_all_scores(cfg.model)
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    if output == 'whole':
+        return WholeDetector(model, size)
     if isinstance(model, TokenBackbone):
         return Backbone(model, pool=False)
     samples = None
@@ -167,18 +173,6 @@ def _from_config(path: str, size: Size, output: str) -> nn.Module:
         info = dict(img_id=0, img_shape=shape, ori_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
         samples = [DetDataSample(metainfo=info) for _ in range(size.batch)]
     return _Tensors(model, samples)
-
-
-def _whole(cfg: Any, path: str, size: Size) -> nn.Module:
-    from mmengine.model import revert_sync_batchnorm
-    from mmengine.registry import MODELS
-
-    if cfg.get('default_scope') != 'mmdet':
-        raise InputError(f'--output whole: {path} is no detector')
-    from mmsparseswin.benchmark.whole_detector import WholeDetector, accept_all_scores
-
-    accept_all_scores(cfg.model)
-    return WholeDetector(revert_sync_batchnorm(MODELS.build(cfg.model)), size)
 
 
 def _stop_dropping(node: Any) -> None:
