@@ -1,19 +1,11 @@
 # The backbone of the quickstart's detector as a classifier of CIFAR-10, enlarged to 64 pixels for its patches of 4:
 # pretraining for configs/quickstart/cascade_sparseswin_shapes.py, which starts from it by --pretrained CHECKPOINT.
-_base_ = './swinvit_cifar10-1h.py'
+_base_ = ['./swinvit_cifar10-1h.py', '../_base_/models/sparseswin_slim_arch.py']
 
 model = dict(
     backbone=dict(
         type='mmsparseswin.SparseSwin',
-        arch=dict(
-            _delete_=True,
-            embed_dims=48,
-            depths=(2, 2, 2),
-            num_heads=(2, 4, 8),
-            num_tokens=49,
-            token_dims=192,
-            token_heads=8,
-        ),
+        arch=dict(_base_.slim_arch, _delete_=True),
         img_size=64,
         window_size=5,
         mlp_ratio=2.0,

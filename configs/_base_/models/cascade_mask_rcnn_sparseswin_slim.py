@@ -1,5 +1,5 @@
 # Cascade Mask R-CNN on SparseSwin, slim enough for two CPU cores: images of 160 pixels, six classes, from scratch.
-_base_ = './cascade_mask_rcnn_sparseswin_fpn.py'
+_base_ = ['./cascade_mask_rcnn_sparseswin_fpn.py', './sparseswin_slim_arch.py']
 
 num_classes = 6  # of the embedded data set
 width = 64  # channels of the pyramid and the heads (256 on COCO)
@@ -25,15 +25,7 @@ rois = dict(type='RandomSampler', num=32, pos_fraction=0.33, neg_pos_ub=-1, add_
 model = dict(
     data_preprocessor=dict(pad_size_divisor=1),
     backbone=dict(
-        arch=dict(
-            _delete_=True,
-            embed_dims=48,
-            depths=(2, 2, 2),
-            num_heads=(2, 4, 8),
-            num_tokens=49,
-            token_dims=192,
-            token_heads=8,
-        ),
+        arch=dict(_base_.slim_arch, _delete_=True),
         img_size=160,
         window_size=5,
         mlp_ratio=2.0,
