@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from mmsparseswin.cli.config_tree import children, walk
+from mmsparseswin.cli.config_tree import LOADERS, children, walk
 from mmsparseswin.cli.registered_classes import (
     class_arguments,
     find_class,
@@ -21,7 +21,6 @@ from mmsparseswin.cli.registered_classes import (
 )
 from mmsparseswin.errors import InputError
 
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _LOADER_KEYS = {*class_arguments(DataLoader)[0], 'num_batch_per_epoch'}  # the last is mmengine's
 # Of mmengine's constructor, which ignores others, and of those that extend it.
 _PARAMWISE = {
@@ -60,7 +59,7 @@ def check_classes(cfg: Config) -> None:
     """
     scope = cfg.get('default_scope')
     with DefaultScope.overwrite_default_scope(scope):
-        for name in _LOADERS:
+        for name in LOADERS:
             if loader := cfg.get(name):
                 _check_names(name, loader, _LOADER_KEYS, 'a data loader')
         for key, node, registry in _classes(cfg):
@@ -97,7 +96,7 @@ def _check_names(key: str, node: dict[str, Any], known: set[str], owner: str, is
 
 
 def _classes(cfg: Config) -> Iterator[_Found]:
-    for name in _LOADERS:
+    for name in LOADERS:
         loader = cfg.get(name) or {}
         yield from _data_sets(f'{name}.dataset', loader.get('dataset'))
         yield from _typed(f'{name}.sampler', loader.get('sampler'), root.DATA_SAMPLERS)

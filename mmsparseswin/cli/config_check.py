@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmsparseswin.backbones.options import check_whole
 from mmsparseswin.cli.channel_check import check_channels
 from mmsparseswin.cli.class_check import check_classes
+from mmsparseswin.cli.config_tree import LOADERS
 from mmsparseswin.cli.dry_build import dry_build
 from mmsparseswin.errors import InputError
 
@@ -24,7 +25,7 @@ def check_settings(cfg: Config) -> None:
     optimizer = _section('optim_wrapper.optimizer', wrapper.get('optimizer'))
     for key in ('lr', 'weight_decay'):
         _check_number(f'optim_wrapper.optimizer.{key}', optimizer.get(key))
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for name in LOADERS:
         loader = _section(name, cfg.get(name))
         for key, least in (('batch_size', 1), ('num_workers', 0)):
             if loader.get(key) is not None:

@@ -1,7 +1,9 @@
-"""Walk over the values of a config."""
+"""Walk over the values of a config, and name its data loaders."""
 
 from collections.abc import Iterator
 from typing import Any
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def walk(key: str, node: Any) -> Iterator[tuple[str, Any]]:

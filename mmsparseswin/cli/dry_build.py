@@ -16,13 +16,11 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmsparseswin.cli.build_errors import naming
-from mmsparseswin.cli.config_tree import children, walk
+from mmsparseswin.cli.config_tree import LOADERS, children, walk
 from mmsparseswin.errors import InputError
 
-_EPOCH = (
-    1_000_000  # iterations of an epoch, unknown before data is read; long, so that no schedule ends before it begins
-)
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# Iterations of an epoch, unknown before data is read; many, so that no schedule ends before it begins.
+_EPOCH = 1_000_000
 
 
 def dry_build(cfg: Config) -> None:
@@ -99,7 +97,7 @@ def _build_schedules(cfg: Config, wrapper: OptimWrapper, scope: str | None) -> N
 
 def _transforms(cfg: Config) -> Iterator[tuple[str, Any]]:
     """Yield the key and the dict of each transform of the loaders' pipelines."""
-    for name in _LOADERS:
+    for name in LOADERS:
         for key, node in walk(name, cfg.get(name)):
             if key.endswith('.pipeline') and isinstance(node, (list, tuple)):
                 yield from ((place, one) for place, one in children(key, node) if not callable(one))

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmsparseswin import mim
 from mmsparseswin.cli.class_check import check_pretrained_files
 from mmsparseswin.cli.config_check import check_settings
+from mmsparseswin.cli.config_tree import LOADERS
 from mmsparseswin.cli.config_variables import refuse_variable
 from mmsparseswin.cli.gloo_group import join_gloo
 from mmsparseswin.cli.option_check import prepare_option
@@ -27,7 +28,6 @@ from mmsparseswin.errors import InputError
 _HOLDERS = ('module', 'detector', 'backbone')
 _OURS = 'mmsparseswin.PrecisionOptimWrapper'
 _WRAPPERS = ('OptimWrapper', 'AmpOptimWrapper', _OURS)
-_DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
@@ -95,7 +95,7 @@ def set_work_dir(cfg: Config, work_dir: str | None, config_path: str) -> None:
 
 def set_dataloaders(cfg: Config, pin_memory: bool = True, persistent_workers: bool = True) -> None:
     """Give data loaders what the library's own tools give them, and drop what contradicts itself."""
-    for loader in filter(None, (cfg.get(name) for name in _DATALOADERS)):
+    for loader in filter(None, (cfg.get(name) for name in LOADERS)):
         if cfg.get('default_scope') == 'mmpretrain':
             loader.setdefault('collate_fn', dict(type='default_collate'))
             loader.setdefault('pin_memory', torch.cuda.is_available())
