@@ -11,13 +11,11 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmsparseswin.benchmark import cpu_budget  # registers the loop
 from mmsparseswin.benchmark.report import environment
 from mmsparseswin.cli import run_config
 from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
 
-LOOP = f'mmsparseswin.{cpu_budget.CpuBudgetLoop.__name__}'
 METRICS = {
     'mAP': 'coco/bbox_mAP',
     'AP50': 'coco/bbox_mAP_50',
@@ -94,7 +92,7 @@ def row_config(args: argparse.Namespace, row: str, seed: int) -> Config:
     """Return the config of one training."""
     cfg = run_config.load_config(str(args.config), {**(args.cfg_options or {}), **args.paths})
     cfg.param_scheduler = []
-    cfg.train_cfg = dict(type=LOOP, cpu_minutes=args.cpu_minutes, anneal=True)
+    cfg.train_cfg = dict(type='mmsparseswin.CpuBudgetLoop', cpu_minutes=args.cpu_minutes, anneal=True)
     cfg.merge_from_dict(settings(row, cfg))
     cfg.optim_wrapper.update(type='OptimWrapper')  # float32
     cfg.optim_wrapper.pop('precision', None)

@@ -5,6 +5,7 @@ from mmsparseswin.engine.checkpoint_guard import CheckpointGuardHook
 from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
 from mmsparseswin.engine.classifier_pictures import ClassifierPicturesHook
 from mmsparseswin.engine.confusion_matrix import ConfusionMatrix
+from mmsparseswin.engine.cpu_budget import CpuBudgetLoop
 from mmsparseswin.engine.data_notes import DataNotesHook
 from mmsparseswin.engine.decay_constructor import DecayConstructor
 from mmsparseswin.engine.divergence import DivergenceHook
@@ -27,6 +28,7 @@ __all__ = [
     'ClassifierPicturesHook',
     'ClipEachTensorHook',
     'ConfusionMatrix',
+    'CpuBudgetLoop',
     'DataNotesHook',
     'DecayConstructor',
     'DivergenceHook',
