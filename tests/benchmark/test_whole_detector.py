@@ -27,6 +27,15 @@ def test_a_detector_predicts_and_trains_on_the_same_numbers_each_time():
     assert trained >= {'backbone', 'neck', 'rpn_head', 'roi_head'}
 
 
+def test_the_baseline_has_nothing_of_ours():
+    size = Size(1, 64, 96)
+    model = build('configs/experiments/cascade-mask-rcnn_mmdet-swin-t_fpn_1x_coco.py', size, 'whole').eval()
+    assert {type(module).__module__.partition('.')[0] for module in model.model.modules()}.isdisjoint({'mmsparseswin'})
+    with torch.no_grad():
+        boxes, scores, labels = model(torch.randn(1, 3, 64, 96))
+    assert len(boxes) == len(scores) == len(labels) > 0
+
+
 @pytest.mark.parametrize('name', ['swin-tiny', 'configs/swin/swin-t_16xb64_in1k.py'])
 def test_only_detectors_run_whole(name):
     with pytest.raises(InputError, match='--output whole'):
