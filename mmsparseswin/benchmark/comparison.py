@@ -220,7 +220,7 @@ def _record(
 ) -> dict[str, Any]:
     c = entry.case
     spread = Spread.of(entry.times)
-    flops = 2 * entry.macs * (TRAINING_FACTOR if settings.training else 1)
+    gflops = _gflops(entry, settings, spread.median)
     rate = machine_rate(rates, PRECISIONS[c.precision].products)
     by_case = {e.case: e for e in others}
     medians = {e.case: Spread.of(e.times).median for e in others}
@@ -232,7 +232,7 @@ def _record(
         model=c.model,
         precision=c.precision,
         compiled=c.compiled,
-        baseline=c.is_baseline,
+        baseline=c.is_baseline or not _has_our_modules(entry.model),
         size=str(entry.size),
         output=settings.output,
         training=settings.training,
@@ -244,15 +244,31 @@ def _record(
         q1=spread.q1,
         q3=spread.q3,
         images_per_second=entry.size.batch / spread.median,
-        gflops=flops / spread.median / 1e9,
+        gflops=gflops,
         matrix_gflops=rate,
-        share_of_peak=flops / spread.median / 1e9 / rate,
+        share_of_peak=None if gflops is None else gflops / rate,
         **memory.get(str(entry), dict(peak_memory=None, peak_allocated=None)),
         operators=entry.operators,
         best_baseline=str(best) if best else None,
         speedups={str(p): timing.speedup(entry.times, by_case[p].times)._asdict() for p in wanted if p != c},
         checked=entry.checked,
     )
+
+
+def _gflops(entry: Entry, settings: Settings, seconds: float) -> float | None:
+    """Return 10^9 operations per second; None for a whole detector's training, whose heads see other boxes than a test.
+
+    The count is that of a test.
+    """
+    if settings.output == 'whole' and settings.training:
+        return None
+    return 2 * entry.macs * (TRAINING_FACTOR if settings.training else 1) / seconds / 1e9
+
+
+def _has_our_modules(model: nn.Module) -> bool:
+    """Return False for a model of other libraries alone, such as a baseline that is named by its config."""
+    owners = {type(module).__module__ for module in model.modules()}
+    return any(name.startswith('mmsparseswin.') and not name.startswith('mmsparseswin.benchmark.') for name in owners)
 
 
 def named(text: str, others: list[Case], ours: Case) -> list[Case]:

@@ -162,7 +162,8 @@ def _run(run: dict[str, Any]) -> list[str]:
         for r in records:
             ms = f'{r["median"] * 1e3:.1f} ({r["q1"] * 1e3:.1f}-{r["q3"] * 1e3:.1f})'
             memory = ['-' if r[key] is None else f'{r[key] / 2**20:.0f}' for key in _MEMORY.values()]
-            numbers = [f'{r["images_per_second"]:.2f}', f'{r["gflops"]:.0f}', f'{r["share_of_peak"]:.2f}', *memory]
+            rate_and_share = ['-', '-'] if r['gflops'] is None else [f'{r["gflops"]:.0f}', f'{r["share_of_peak"]:.2f}']
+            numbers = [f'{r["images_per_second"]:.2f}', *rate_and_share, *memory]
             ratios = [_ratio(r['speedups'].get(baseline)) for baseline in baselines]
             rows.append([r['name'], ms, *numbers, str(r['rounds']), *ratios])
         lines += ['', f'### {size}', '', *table(rows)]

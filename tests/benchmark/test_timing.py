@@ -173,6 +173,9 @@ def test_a_record_has_rate_share_of_peak_and_ratios():
     assert json.loads(json.dumps(record)) == record
     settings.training = True
     assert comparison.records([ours], settings, rates, {})[0]['gflops'] == 6
+    settings.output = 'whole'  # its heads train on other boxes than are counted in a test
+    (whole,) = comparison.records([ours], settings, rates, {})
+    assert whole['gflops'] is whole['share_of_peak'] is None
 
 
 def test_the_best_baseline_is_the_fastest_that_does_the_same():

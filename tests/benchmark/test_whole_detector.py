@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mmsparseswin.benchmark.cases import build
+from mmsparseswin.benchmark.cases import build, parse_cases
+from mmsparseswin.benchmark.comparison import Settings, prepare, records
 from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.errors import InputError
 
@@ -27,10 +28,16 @@ def test_a_detector_predicts_and_trains_on_the_same_numbers_each_time():
     assert trained >= {'backbone', 'neck', 'rpn_head', 'roi_head'}
 
 
-def test_the_baseline_has_nothing_of_ours():
-    size = Size(1, 64, 96)
-    model = build('configs/experiments/cascade-mask-rcnn_mmdet-swin-t_fpn_1x_coco.py', size, 'whole').eval()
-    assert {type(module).__module__.partition('.')[0] for module in model.model.modules()}.isdisjoint({'mmsparseswin'})
+@pytest.mark.parametrize(
+    ('config', 'baseline'),
+    [(CONFIG, False), ('configs/experiments/cascade-mask-rcnn_mmdet-swin-t_fpn_1x_coco.py', True)],
+)
+def test_a_config_of_other_libraries_parts_alone_is_a_baseline(config, baseline):
+    size, settings = Size(1, 64, 96), Settings(output='whole')
+    entry = prepare(parse_cases(config, ['fp32'])[0], size, settings, count=False)
+    entry.times.append(1.0)
+    assert records([entry], settings, {'float32 mm': [1.0]}, {})[0]['baseline'] is baseline
+    model = entry.model
     with torch.no_grad():
         boxes, scores, labels = model(torch.randn(1, 3, 64, 96))
     assert len(boxes) == len(scores) == len(labels) > 0
