@@ -53,6 +53,8 @@ _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r'Setting (OMP|MKL)_NUM_THREADS environment variable for each process', UserWarning),
     # Boxes and masks at the edge of a picture are drawn as far as it reaches.
     (r'Warning: The (bbox|polygon) is out of bounds', UserWarning),
+    # DDP, of 1 x 1 kernels under channels-last features, where both layouts are one.
+    (r'Grad strides do not match bucket view strides', UserWarning),
     # An inferencer draws without a folder; tools/predict.py writes the pictures itself.
     (r"Failed to add <class 'mmengine\.visualization\.vis_backend\.\w+'>", UserWarning),
 )
