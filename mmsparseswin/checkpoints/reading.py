@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmsparseswin.checkpoints.archive import check_members, check_sums
+from mmsparseswin.checkpoints.averaged import AVERAGED_KEYS, averaged_key, is_swapped, stored_key
 from mmsparseswin.checkpoints.cleaning import check_finite, clean
 from mmsparseswin.checkpoints.fetching import first_bytes, local_file
 from mmsparseswin.checkpoints.limits import bounded
@@ -22,8 +23,6 @@ from mmsparseswin.checkpoints.safe_unpickling import replacements, scan
 from mmsparseswin.checkpoints.training_objects import RefusalError
 from mmsparseswin.errors import InputError
 
-_WEIGHT_KEYS = ('state_dict', 'model', 'model_state', 'model_state_dict', 'teacher', 'network', 'net', 'weights')
-_EMA_KEYS = ('ema_state_dict', 'state_dict_ema', 'model_ema', 'ema_model', 'ema')
 _WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
 
 
@@ -49,7 +48,8 @@ def read_checkpoint(source: str | os.PathLike | Mapping[str, Any], ema: bool = F
 
     Args:
         source: file, URL or dict; weights may lie under 'state_dict', 'model', 'teacher' and the like.
-        ema: take the averaged weights that some training programs keep beside the last ones.
+        ema: take the averaged weights that some training programs keep beside the last ones. Those of mmengine's
+            EMAHook are taken in any case: it stores them as the checkpoint's weights.
 
     Raises:
         InputError: nothing there, not a checkpoint, cut off, no tensors in it, or it would run code when unpickled,
@@ -151,14 +151,14 @@ def _first_line(error: BaseException) -> str:
 def _unwrap(content: Any, ema: bool, where: str, notes: list[str]) -> Checkpoint:
     if not isinstance(content, Mapping):
         raise InputError(f'{where} holds a {type(content).__name__} instead of a dict of tensors')
-    keys = _EMA_KEYS if ema else _WEIGHT_KEYS
-    found = next((key for key in keys if isinstance(content.get(key), Mapping)), None)
+    found = averaged_key(content) if ema else stored_key(content)
     if found is not None:
         beside = sorted(str(key) for key in content if key != found)
-        notes.append(f'weights taken from {found!r}' + (f'; left in the file: {", ".join(beside)}' if beside else ''))
+        kind = 'averaged weights' if ema or is_swapped(content) else 'weights'
+        notes.append(f'{kind} taken from {found!r}' + (f'; left in the file: {", ".join(beside)}' if beside else ''))
         return _unwrap(content[found], False, where, notes)
     if ema:
-        raise InputError(f'{where} has no averaged weights: none of {list(_EMA_KEYS)} among {list(content)[:10]}')
+        raise InputError(f'{where} has no averaged weights: none of {list(AVERAGED_KEYS)} among {list(content)[:10]}')
     tensors: dict[str, Tensor] = {}
     others = []
     for name, value in content.items():

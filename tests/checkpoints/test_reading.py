@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from mmengine.hooks import EMAHook
+from torch import nn
 
 from mmsparseswin.checkpoints import read_checkpoint
+from mmsparseswin.checkpoints.averaged import averaged_key, last_key
 from mmsparseswin.errors import InputError
 
 WEIGHTS = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.ones(2, dtype=torch.float16)}
@@ -44,11 +47,28 @@ def test_wrappings_are_taken_off_and_noted(key):
 
 
 def test_averaged_weights_only_when_asked_for():
-    both = {'state_dict': {'a': torch.zeros(1)}, 'ema_state_dict': {'module.a': torch.ones(1), 'steps': torch.ones(1)}}
+    both = {'state_dict': {'a': torch.zeros(1)}, 'state_dict_ema': {'module.a': torch.ones(1)}}
     assert read_checkpoint(both).tensors['a'] == 0
     assert read_checkpoint(both, ema=True).tensors['a'] == 1
     with pytest.raises(InputError, match='no averaged weights'):
         read_checkpoint(WEIGHTS, ema=True)
+
+
+@pytest.mark.parametrize('ema', [False, True])
+def test_averaged_weights_of_mmengine_are_taken_in_any_case(ema):
+    runner = types.SimpleNamespace(model=nn.Linear(1, 1, bias=False))
+    hook = EMAHook(momentum=0.5)
+    hook.before_run(runner)
+    for value in (0.0, 8.0):  # the average starts from the first and is then 4
+        nn.init.constant_(runner.model.weight, value)
+        hook.ema_model.update_parameters(runner.model)
+    checkpoint = {'meta': {}, 'state_dict': {k: v.clone() for k, v in runner.model.state_dict().items()}}
+    hook.before_save_checkpoint(runner, checkpoint)
+    content = read_checkpoint(checkpoint, ema)
+    assert {name: tensor.item() for name, tensor in content.tensors.items()} == {'weight': 4}
+    assert content.notes == ["averaged weights taken from 'state_dict'; left in the file: ema_state_dict, meta"]
+    assert checkpoint[averaged_key(checkpoint)]['weight'] == 4
+    assert checkpoint[last_key(checkpoint)]['module.weight'] == 8
 
 
 def test_a_name_with_and_without_a_wrapper_is_an_error():

@@ -30,7 +30,11 @@ def parse_args() -> argparse.Namespace:
         choices=['auto', *SOURCES],
         help='library whose parameter names the file has; default: detected',
     )
-    parser.add_argument('--ema', action='store_true', help='use the averaged (EMA) weights of the file')
+    parser.add_argument(
+        '--ema',
+        action='store_true',
+        help='use averaged weights where a file has others, too; of a checkpoint of mmengine they are used anyway',
+    )
     return parser.parse_args()
 
 
