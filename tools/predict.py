@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
-    parser.add_argument('checkpoint', help='a file that training wrote')
+    parser.add_argument('checkpoint', help='a file that training wrote, or .safetensors')
     parser.add_argument('images', nargs='+', help='image files, and folders, which are searched to the bottom')
     parser.add_argument('--out-dir', default='predictions', help='folder for the results; default predictions')
     parser.add_argument('--batch-size', type=int, default=1, help='images at once')

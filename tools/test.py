@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
-    parser.add_argument('checkpoint', help='a file that training wrote')
+    parser.add_argument('checkpoint', help='a file that training wrote, or .safetensors')
     cli.add_run_options(parser)
     parser.add_argument('--out', help='file for predictions (.pkl), or for metrics (.json, .yml, .pkl)')
     parser.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out gets; default pred')

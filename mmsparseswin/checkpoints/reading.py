@@ -18,6 +18,7 @@ from mmsparseswin.checkpoints.averaged import AVERAGED_KEYS, averaged_key, is_sw
 from mmsparseswin.checkpoints.cleaning import check_finite, clean
 from mmsparseswin.checkpoints.fetching import first_bytes, local_file
 from mmsparseswin.checkpoints.limits import bounded
+from mmsparseswin.checkpoints.metadata import is_safetensors
 from mmsparseswin.checkpoints.pickled_modules import state_of_module
 from mmsparseswin.checkpoints.safe_unpickling import replacements, scan
 from mmsparseswin.checkpoints.training_objects import RefusalError
@@ -78,9 +79,9 @@ def read_file(path: Path, copy: bool, device: Any = 'cpu', modules: bool = False
         InputError: not a checkpoint, cut off, changed, or out of proportion.
     """
     start = first_bytes(path)
-    if start[8:9] == b'{':  # after the header's length
+    if is_safetensors(start):
         tensors = _read_safetensors(path)
-        return {name: tensor.to(device) for name, tensor in tensors.items()}, []
+        return {name: tensor.to(device, copy=copy) for name, tensor in tensors.items()}, []
     if not start.startswith((b'PK', b'\x80')):
         raise InputError(f'{path} is not a checkpoint: it starts with {start[:16]!r}; download it again')
     zipped = start.startswith(b'PK')

@@ -13,6 +13,7 @@ from torch import nn
 
 from mmsparseswin.checkpoints.archive import check_members, check_sums
 from mmsparseswin.checkpoints.fetching import first_bytes
+from mmsparseswin.checkpoints.metadata import is_safetensors, read_metadata
 from mmsparseswin.errors import InputError
 
 
@@ -95,7 +96,7 @@ def load_or_refuse(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool
 
 
 def check_checkpoint_file(path: str, trust: bool = False) -> None:
-    """See that `path` can be a file of torch.save before a model is built for it; if `trust`, only that it is there.
+    """See that `path` can be a checkpoint before a model is built for it; if `trust`, only that it is there.
 
     Raises:
         InputError: no such file, cut off, or another kind of file.
@@ -105,16 +106,18 @@ def check_checkpoint_file(path: str, trust: bool = False) -> None:
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise InputError(f'no checkpoint at {path}')
-    if path.endswith('.safetensors'):
-        raise InputError(f'{path}: convert it to a .pth file first (tools/model_converters/convert.py)')
     start = first_bytes(Path(path))
     if trust:
+        if is_safetensors(start):
+            raise InputError(f'{path} is a safetensors file, which holds no code: leave --trust-checkpoint out')
         return
     # torch.save writes a zip archive; before torch 1.6, a pickle.
-    if start.startswith(b'PK\x03\x04'):
+    if is_safetensors(start):
+        read_metadata(path)
+    elif start.startswith(b'PK\x03\x04'):
         check_members(Path(path))
     elif not start.startswith(b'\x80'):
-        raise InputError(f'{path} is not a checkpoint (a file of torch.save)')
+        raise InputError(f'{path} is not a checkpoint (a file of torch.save or safetensors)')
 
 
 def checkpoint_to_resume(work_dir: str) -> str | None:

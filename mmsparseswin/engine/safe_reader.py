@@ -21,7 +21,8 @@ from mmengine.runner.checkpoint import (
 )
 
 from mmsparseswin.checkpoints.cleaning import check_weights
-from mmsparseswin.checkpoints.fetching import local_file
+from mmsparseswin.checkpoints.fetching import first_bytes, local_file
+from mmsparseswin.checkpoints.metadata import is_safetensors, read_metadata
 from mmsparseswin.checkpoints.reading import RefusedError, read_file
 from mmsparseswin.errors import InputError
 
@@ -48,7 +49,8 @@ def read_training_file(path: Path, map_location: Any = None) -> dict[str, Any]:
     moves to ``meta['config_text']``.
 
     Returns:
-        what the file holds: ``state_dict``, ``meta``, ``optimizer`` and so on, or weights alone.
+        what the file holds: ``state_dict``, ``meta``, ``optimizer`` and so on, or weights alone. Of a safetensors file
+        the tensors as ``state_dict``, and a ``meta`` of :func:`mmsparseswin.checkpoints.metadata.read_metadata`.
 
     Raises:
         InputError: see :func:`mmsparseswin.checkpoints.reading.read_file`; or no dict, weights that are not finite or
@@ -59,6 +61,8 @@ def read_training_file(path: Path, map_location: Any = None) -> dict[str, Any]:
         content, _ = read_file(path, copy=True, device=device)
     except RefusedError as error:
         raise InputError(f'{error}, or --trust-checkpoint') from error
+    if is_safetensors(first_bytes(path)):
+        content = {'meta': read_metadata(path), 'state_dict': content}
     if not isinstance(content, dict):
         raise InputError(f'{path} holds a {type(content).__name__} instead of a dict; save model.state_dict()')
     check_weights(content.get('state_dict', content), str(path), mixed='state_dict' not in content)

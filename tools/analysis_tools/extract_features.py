@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmpretrain config')
-    parser.add_argument('checkpoint', help='a file that training wrote')
+    parser.add_argument('checkpoint', help='a file that training wrote, or .safetensors')
     parser.add_argument('images', nargs='+', help='image files and folders, searched recursively')
     parser.add_argument('--out-dir', default='features', help='folder for the results; default features')
     parser.add_argument('--batch-size', type=int, default=16, help='images per batch')
