@@ -10,7 +10,7 @@ from mmsparseswin.errors import InputError
 from mmsparseswin.image_headers import find_damage, read_header
 
 _LARGEST_DRAWING = 2**26  # pixels; matplotlib takes about 56 bytes for each
-_EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
+EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
 
 
 class Job(NamedTuple):
@@ -42,9 +42,9 @@ def find_images(inputs: list[str], drawn: Path | None = None) -> list[Job]:
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            found = [file for file in path.rglob('*') if file.suffix.lower() in _EXTENSIONS and not _below(file, drawn)]
+            found = [file for file in path.rglob('*') if file.suffix.lower() in EXTENSIONS and not _below(file, drawn)]
             if not found:
-                raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(_EXTENSIONS))})')
+                raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(EXTENSIONS))})')
             new = [Job(file, file.relative_to(path)) for file in sorted(found)]
         elif path.is_file():
             if _below(path, drawn):

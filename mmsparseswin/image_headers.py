@@ -24,6 +24,11 @@ class Header(NamedTuple):
     deep: bool  # more than 8 bits a channel
     floating: bool = False  # of floating-point numbers
 
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the picture when it is turned as its EXIF data say."""
+        return self.size[::-1] if self.turned >= 5 else self.size
+
     def refusal(self) -> str | None:
         """Return why the picture is not predicted (memory, or values without a known range) with a remedy, or None."""
         width, height = self.size

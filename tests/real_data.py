@@ -30,5 +30,16 @@ def coco_mini() -> Path:
     return folder
 
 
+def labelled(name: str) -> Path:
+    """Return the folder of bccd or nuclei, or skip the test."""
+    folder = _data() / name
+    if not (folder / 'annotations/instances_val.json').is_file():
+        pytest.skip(
+            f'no {name} in data/{name}: configs/_base_/datasets/{name}.py says where it is public and how it is '
+            f'converted; or name the folder that holds {name}/ in MMSPARSESWIN_DATA'
+        )
+    return folder
+
+
 def _data() -> Path:
     return Path(os.environ.get('MMSPARSESWIN_DATA') or ROOT / 'data')

@@ -22,7 +22,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('layers',),
     ('checkpoints',),
     ('backbones',),
-    ('engine', 'detection', 'classification', 'shapes'),
+    ('engine', 'detection', 'classification', 'shapes', 'label_formats'),
     ('cli',),
     ('analysis',),
     ('benchmark',),
