@@ -28,7 +28,7 @@ class Objects(Struct):
 
 def check_images(coco: CocoFile, findings: Findings) -> None:
     """Check names and sizes of the pictures."""
-    wrong, large, named, whole = [], [], [], 0
+    wrong, large, named, whole = {}, {}, {}, 0  # index -> what is wrong
     for index, image in enumerate(coco.images):
         for field in ('width', 'height'):
             value = getattr(image, field)
@@ -38,21 +38,23 @@ def check_images(coco: CocoFile, findings: Findings) -> None:
                 setattr(image, field, value)
                 whole += 1
             if not isinstance(value, int) or value < 1:
-                wrong.append(f'{image.id} ({field} {value})')
+                wrong[index] = f'{image.id} ({field} {value})'
                 break
         else:
             if image.width * image.height >= _LARGEST_PICTURE:
-                large.append(f'{image.id} ({image.width} x {image.height})')
+                large[index] = f'{image.id} ({image.width} x {image.height})'
         if not image.file_name or not image.file_name.isprintable():
-            named.append(image.id)
+            named[index] = str(image.id)
     if whole:
         findings.repaired(f'{whole} widths and heights are written with a fraction, .0')
     if wrong:
-        findings.refuse(f'images {few(wrong)}: width and height must be whole numbers from 1 on; correct them')
+        findings.refuse(f'images {few(wrong.values())}: width and height must be whole numbers from 1 on; correct them')
     if large:
-        findings.refuse(f'images {few(large)} have more than 2^31 pixels; correct width and height, or cut them')
+        findings.refuse(
+            f'images {few(large.values())} have more than 2^31 pixels; correct width and height, or cut them'
+        )
     if named:
-        findings.refuse(f'images {few(named)} have no file_name that a file can have; correct it')
+        findings.refuse(f'images {few(named.values())} have no file_name that a file can have; correct it')
     names: dict[str, object] = {}
     twice = [name for name in (image.file_name for image in coco.images) if name in names or names.update({name: 1})]
     if twice:
@@ -70,9 +72,9 @@ def check_objects(
         The objects of each class by its name.
     """
     count = len(coco.annotations)
-    short = [ann.id for ann in coco.annotations if len(ann.bbox) != 4]
+    short = {index: ann.id for index, ann in enumerate(coco.annotations) if len(ann.bbox) != 4}
     if short:
-        findings.refuse(f'the boxes of annotations {few(short)} are not [x, y, w, h]')
+        findings.refuse(f'the boxes of annotations {few(short.values())} are not [x, y, w, h]')
         return {}
     boxes = np.array([ann.bbox for ann in coco.annotations], dtype=np.float64).reshape(count, 4)
     areas = np.array([ann.area for ann in coco.annotations], dtype=np.float64)
@@ -105,24 +107,28 @@ def _check_boxes(boxes: np.ndarray, sizes: np.ndarray, ids: np.ndarray, findings
         tiny = ~broken & ~negative & (boxes[:, 2:] < 1).any(1)
     if broken.any():
         findings.refuse(
-            f'the boxes of annotations {few(ids[broken])} hold NaN or numbers beyond 1e7; correct or leave them out'
+            f'the boxes of annotations {few(ids[broken])} hold NaN or numbers beyond 1e7; correct or leave them out',
+            np.flatnonzero(broken),
         )
     if negative.any():
         findings.refuse(
             f'the boxes of annotations {few(ids[negative])} have a negative width or height; a box is [x, y, width, '
-            'height]'
+            'height]',
+            np.flatnonzero(negative),
         )
     if outside.any():
         findings.refuse(
             f'the boxes of annotations {few(ids[outside])} lie outside their picture; they may belong to another size '
-            'of it: correct or leave them out'
+            'of it: correct or leave them out',
+            np.flatnonzero(outside),
         )
     if beyond.any():
-        findings.remark(f'boxes of annotations {few(ids[beyond])} reach beyond their image')
+        findings.remark(f'boxes of annotations {few(ids[beyond])} reach beyond their image', np.flatnonzero(beyond))
     if tiny.any():
         findings.remark(
             f'boxes of annotations {few(ids[tiny])} are narrower than one pixel: training leaves them out, the '
-            'evaluation counts them'
+            'evaluation counts them',
+            np.flatnonzero(tiny),
         )
 
 
@@ -151,7 +157,10 @@ def _check_areas(coco: CocoFile, boxes: np.ndarray, areas: np.ndarray, masks: Ma
     with np.errstate(invalid='ignore'):
         wrong = ~(areas >= 0) | np.isinf(areas)
     if wrong.any():
-        findings.refuse(f'the areas of annotations {few(ids[wrong])} are negative, NaN or infinite; correct them')
+        findings.refuse(
+            f'the areas of annotations {few(ids[wrong])} are negative, NaN or infinite; correct them',
+            np.flatnonzero(wrong),
+        )
         return
     box_areas = boxes[:, 2] * boxes[:, 3]
     right = np.where(masks.areas > 0, np.minimum(masks.areas, box_areas), box_areas)
@@ -164,19 +173,22 @@ def _check_areas(coco: CocoFile, boxes: np.ndarray, areas: np.ndarray, masks: Ma
     if impossible.any():
         findings.repaired(
             f'the areas of annotations {few(ids[impossible])} are 0 or larger than the box; computed anew from the '
-            'mask, or from the box where there is none'
+            'mask, or from the box where there is none',
+            np.flatnonzero(impossible),
         )
     with np.errstate(invalid='ignore'):
         apart = ~impossible & (np.abs(areas - masks.areas) > 0.1 * masks.areas + boxes[:, 2] + boxes[:, 3])
     if apart.any():
         findings.remark(
-            f'the areas of annotations {few(ids[apart])} are not those of their masks; mAP by size goes by them'
+            f'the areas of annotations {few(ids[apart])} are not those of their masks; mAP by size goes by them',
+            np.flatnonzero(apart),
         )
     # Files of boxes have width x height as area; where nearly all do, another value is a mistake.
     plain = np.isclose(areas, box_areas, rtol=0.02, atol=1.0)
     if not np.isfinite(masks.areas).any() and 0 < (~plain & ~impossible).sum() < 0.2 * len(areas):
         findings.remark(
-            f'the areas of annotations {few(ids[~plain & ~impossible])} are not width x height, as the others are'
+            f'the areas of annotations {few(ids[~plain & ~impossible])} are not width x height, as the others are',
+            np.flatnonzero(~plain & ~impossible),
         )
 
 
@@ -187,19 +199,24 @@ def _compare_masks(boxes: np.ndarray, masks: MaskCheck, ids: np.ndarray, finding
     with np.errstate(invalid='ignore'):
         apart = (np.abs(box_ends - mask_ends) > allowed).any(1)
     if apart.any():
-        findings.remark(f'the boxes of annotations {few(ids[apart])} are not the extents of their masks')
+        findings.remark(
+            f'the boxes of annotations {few(ids[apart])} are not the extents of their masks', np.flatnonzero(apart)
+        )
 
 
 def _check_copies(coco: CocoFile, findings: Findings) -> None:
     seen: set[tuple] = set()
-    copies = []
-    for ann in coco.annotations:
+    copies = {}
+    for index, ann in enumerate(coco.annotations):
         key = (ann.image_id, ann.category_id, *ann.bbox)
         if key in seen:
-            copies.append(ann.id)
+            copies[index] = ann.id
         seen.add(key)
     if copies:
-        findings.remark(f'annotations {few(copies)} repeat the box and class of another one: no detector can find both')
+        findings.remark(
+            f'annotations {few(copies.values())} repeat the box and class of another one: no detector can find both',
+            copies,
+        )
 
 
 def _count(

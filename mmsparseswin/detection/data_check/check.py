@@ -14,13 +14,13 @@ import msgspec
 from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.detection.data_check.boxes import Objects, check_images, check_objects
 from mmsparseswin.detection.data_check.categories import check_categories
-from mmsparseswin.detection.data_check.findings import Findings
+from mmsparseswin.detection.data_check.findings import Findings, Marked
 from mmsparseswin.detection.data_check.ids import check_ids
 from mmsparseswin.detection.data_check.reading import decode, parse, read_bytes, to_utf8
 from mmsparseswin.detection.data_check.schema import RECORDS, CocoFile
 from mmsparseswin.layers.processor import cache_folder
 
-_VERSION = '3'  # raise it when the checks change, so that cached verdicts expire
+_VERSION = '4'  # raise it when the checks change, so that cached verdicts expire
 _LARGE = 50 << 20  # bytes; larger files take seconds to check
 _SEEN: dict[tuple, 'Verdict'] = {}  # cache of this process: val and test mostly read one file
 
@@ -38,6 +38,7 @@ class Verdict(msgspec.Struct):
     pictures: list[tuple[str, int, int]] = []  # file name, width, height
     has_object: list[bool] = []  # by picture: True if it has an object of a class, before filters
     ids: list[int] = []  # of the pictures
+    marked: list[Marked] = []  # records that errors and notes are about
 
 
 def check_file(
@@ -99,6 +100,7 @@ def _judge(
         with_object = {ann.image_id for ann in coco.annotations if ann.category_id in learnt}
         verdict.has_object = [image.id in with_object for image in coco.images]
     verdict.errors, verdict.notes, verdict.rewrite = findings.errors, findings.notes, findings.rewrite
+    verdict.marked = findings.marked
     verdict.renumbered = any(
         'original_id' in fields
         for section in ('images', 'categories')

@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 
 from mmsparseswin.data_files import missing_files
 from mmsparseswin.detection.data_check.check import Verdict, check_file, repaired_path
+from mmsparseswin.detection.data_check.findings import Marked
 from mmsparseswin.detection.data_check.pictures import check_sizes
 from mmsparseswin.detection.data_check.schema import RECORDS
 from mmsparseswin.errors import InputError, few
@@ -34,6 +35,8 @@ class CheckedSet:
     verdict: Verdict
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    marked: list[Marked] = field(default_factory=list)  # records that these are about
+    folder: str = ''  # of the pictures
 
 
 def check_config(cfg: Config, splits: Sequence[str] = ('train', 'val', 'test'), **options: Any) -> list[CheckedSet]:
@@ -70,7 +73,7 @@ def inspect_config(
         InputError: a file is missing or unreadable, or a number of classes is wrong.
     """
     checked: list[CheckedSet] = []
-    pictures_seen: dict[tuple, tuple[list[str], list[str]]] = {}
+    pictures_seen: dict[tuple, tuple[list[str], list[str], list[Marked]]] = {}
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         leaves = list(_leaves(loader.dataset, f'{split}_dataloader.dataset')) if loader else []
@@ -87,6 +90,7 @@ def inspect_config(
                     pictures_seen[key] = check_sizes(one.verdict.pictures, folder, one.verdict.path)
                 one.errors += pictures_seen[key][0]
                 one.notes += pictures_seen[key][1]
+                one.marked += pictures_seen[key][2]
             checked.append(one)
     for one in checked:
         check_num_classes(cfg.get('model', {}), one)
@@ -144,7 +148,9 @@ def _check_dataset(
     masks = _asks_for_masks(dataset.get('pipeline')) or any('segm' in str(metric.get('metric')) for metric in metrics)
     sections = _UNSCORED if option.startswith('test_dataloader') else tuple(RECORDS)
     verdict = check_file(path, option, classes, masks, sections, repair_dir)
-    one = CheckedSet(option, classes, verdict, list(verdict.errors), list(verdict.notes))
+    one = CheckedSet(
+        option, classes, verdict, list(verdict.errors), list(verdict.notes), list(verdict.marked), _folder(dataset)
+    )
     if one.errors:
         return one
     names = [name for name, *_ in verdict.pictures]

@@ -32,19 +32,22 @@ class MaskCheck:
         self.extents = np.full((count, 4), np.nan)
         self.areas = np.full(count, np.nan)
         self._needed, self._findings = needed, findings
-        self._missing: list = []
+        self._missing: dict[int, object] = {}  # index -> id
         self._wrong: list[tuple] = []
+        self._wrong_at: list[int] = []  # indices
         self._parts_dropped = 0
 
     def look(self, index: int, ann: Annotation, width: int, height: int) -> None:
         """Check the mask of annotation number `index`, which lies on a picture of `width` x `height`."""
         mask = ann.segmentation
         if mask is UNSET or mask == []:
-            self._missing.append(ann.id)
+            self._missing[index] = ann.id
         elif isinstance(mask, Rle):
             self._look_at_rle(index, ann.id, mask, width, height)
         else:
             self._look_at_polygons(index, ann, width, height)
+        if len(self._wrong) > len(self._wrong_at):
+            self._wrong_at.append(index)
 
     def _look_at_polygons(self, index: int, ann: Annotation, width: int, height: int) -> None:
         parts = [part for part in ann.segmentation if len(part) >= 6]  # type: ignore[union-attr]
@@ -102,19 +105,23 @@ class MaskCheck:
         if self._needed:
             if self._missing:
                 findings.refuse(
-                    f'annotations {few(self._missing)} have no segmentation, but this config uses masks; add them, or '
-                    "train boxes only: a detector without mask head, with_mask=False of LoadAnnotations, metric='bbox'"
+                    f'annotations {few(self._missing.values())} have no segmentation, but this config uses masks; add '
+                    'them, or train boxes only: a detector without mask head, with_mask=False of LoadAnnotations, '
+                    "metric='bbox'",
+                    self._missing,
                 )
             for number, flaw in self._wrong[:1]:
                 others = f'; {len(self._wrong)} such annotations: {few(n for n, _ in self._wrong)}'
                 findings.refuse(
                     f'annotation {number} has {flaw}{others if len(self._wrong) > 1 else ""}; draw the mask anew or '
-                    'leave the annotation out'
+                    'leave the annotation out',
+                    self._wrong_at,
                 )
         elif self._wrong:
             findings.remark(
                 f'{len(self._wrong)} masks are unusable, which this config does not use (annotation '
-                f'{self._wrong[0][0]} has {self._wrong[0][1]})'
+                f'{self._wrong[0][0]} has {self._wrong[0][1]})',
+                self._wrong_at,
             )
 
 

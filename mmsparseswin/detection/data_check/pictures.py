@@ -3,6 +3,7 @@
 import os
 import random
 
+from mmsparseswin.detection.data_check.findings import Marked
 from mmsparseswin.errors import few
 from mmsparseswin.image_headers import read_header, size_mismatch
 
@@ -10,7 +11,9 @@ _ALL = 2000  # sets up to this size are checked completely
 _SAMPLE = 500  # pictures checked of a larger set
 
 
-def check_sizes(pictures: list[tuple[str, int, int]], folder: str, source: str) -> tuple[list[str], list[str]]:
+def check_sizes(
+    pictures: list[tuple[str, int, int]], folder: str, source: str
+) -> tuple[list[str], list[str], list[Marked]]:
     """Compare the headers of picture files with what an annotation file says, a sample of large sets.
 
     Args:
@@ -19,7 +22,7 @@ def check_sizes(pictures: list[tuple[str, int, int]], folder: str, source: str) 
         source: the annotation file, for messages.
 
     Returns:
-        Errors and notes, one line each.
+        Errors and notes, one line each, and the pictures they are about.
     """
     chosen = pictures if len(pictures) <= _ALL else random.Random(0).sample(pictures, _SAMPLE)
     wrong, turned, mirrored, deep = [], [], [], []
@@ -59,4 +62,12 @@ def check_sizes(pictures: list[tuple[str, int, int]], folder: str, source: str) 
             f'{len(deep)} images{share} have 16 bits or more a channel ({few(deep)}): they are read as 8 bits by '
             'dropping the low ones; if they look nearly black then, scale them to 8 bits first'
         )
-    return errors, notes
+    place = {name: index for index, (name, *_) in enumerate(pictures)}
+    lists = (
+        ('the file has another width and height', [name for name, *_ in wrong]),
+        ('turned by EXIF data', turned),
+        ('mirrored or upside down by EXIF data', mirrored),
+        ('16 bits or more a channel', deep),
+    )
+    marked = [Marked(text, 'images', [place[name] for name in names[:100]]) for text, names in lists if names]
+    return errors, notes, marked
