@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'dist-train': ('launch.py', 'train on several GPUs or with several processes'),
     'dist-test': ('launch.py', 'evaluate on several GPUs or with several processes'),
     'predict': ('predict.py', 'detect or classify objects in images'),
+    'browse': ('visualization/browse_dataset.py', 'draw samples of a data set after augmentation, or its errors'),
+    'curves': ('visualization/curves.py', 'draw losses and scores of runs, or the learning rate of a config'),
     'convert': ('model_converters/convert.py', 'convert Swin or SparseSwin weights of other libraries to ours'),
     'check-data': ('misc/check_dataset.py', 'check the COCO data sets of a config and count their contents'),
     'draw-shapes': ('dataset_tools/draw_shapes.py', 'draw the embedded data set'),

@@ -20,7 +20,8 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, Any]]:
     train: dict[int, dict[str, Any]] = {}
     scored: dict[int, dict[str, Any]] = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        run = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = path.read_text().splitlines(keepends=True)
+        run = [json.loads(line) for line in lines if line.endswith('\n')]  # the last one may just be written
         start = min((record['iter'] for record in run if 'iter' in record), default=0)
         train = {step: record for step, record in train.items() if step < start}
         for record in run:

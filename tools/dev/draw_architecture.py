@@ -25,7 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('engine', 'detection', 'classification', 'shapes', 'label_formats'),
     ('cli',),
     ('analysis',),
-    ('benchmark',),
+    ('benchmark', 'visualization'),
     ('commands',),
     ('tools',),
 )

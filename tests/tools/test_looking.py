@@ -1,0 +1,75 @@
+"""Test the tools that draw data sets and runs, on a detector and a classifier that train in seconds."""
+
+import numpy as np
+import tiny
+from PIL import Image
+
+
+def red(path) -> int:
+    """Return the number of pixels in the red of boxes at fault."""
+    return int((np.asarray(Image.open(path).convert('RGB')) == (230, 25, 75)).all(-1).sum())
+
+
+def test_browse_draws_samples_of_a_detector_after_augmentation(tools, coco, tmp_path):
+    _, config = coco
+    done = tools.run(
+        'visualization/browse_dataset.py', config, '--number', 3, '--views', 2, '--side', 100, cwd=tmp_path
+    )
+    assert (done.code, done.out) == (0, '6 pictures: browse/train_*.png\n'), done.err
+    sheet = Image.open(tmp_path / 'browse' / 'train_001.png')
+    assert sheet.width == 2 * 108 + 8
+    pixels = np.asarray(sheet.convert('RGB'))
+    for colour in ((230, 25, 75), (60, 180, 75)):  # squares and discs
+        assert (pixels == colour).all(-1).sum() > 300
+
+
+def test_browse_draws_classes_of_a_classifier(tools, classifier):
+    done = tools.run('visualization/browse_dataset.py', classifier.config, '--split', 'val', cwd=classifier.folder)
+    assert (done.code, done.out) == (0, '4 pictures: browse/val_*.png\n'), done.err
+    refused = tools.run('visualization/browse_dataset.py', classifier.config, '--errors', cwd=classifier.folder)
+    assert refused.errors[0].startswith('error: --errors draws findings of COCO files')
+
+
+def test_browse_errors_marks_the_boxes_at_fault(tools, coco, tmp_path):
+    root, config = coco
+    clean = tools.run('visualization/browse_dataset.py', config, '--errors', cwd=tmp_path)
+    assert (clean.code, clean.out) == (0, 'the check finds nothing that a picture could show\n'), clean.err
+
+    def spoil(content):
+        content['annotations'][1]['bbox'] = [9, 7, 20, 4000]  # beyond its picture
+
+    tiny.edit(root, spoil)
+    done = tools.run('visualization/browse_dataset.py', config, '--errors', cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert 'boxes of annotations 2 reach beyond their image' in done.out
+    assert done.out.splitlines()[-1] == '2 pictures: browse/errors_*.png'  # the box, and that it is not its mask's
+    assert red(tmp_path / 'browse' / 'errors_001.png') > 300
+
+
+def test_curves_of_a_run(tools, classifier):
+    run = 'work_dirs/classifier'
+    done = tools.run('visualization/curves.py', run, '--out', 'a/runs.png', cwd=classifier.folder)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].startswith('classifier  loss ')
+    assert 'accuracy/top1 best 50' in done.out
+    assert done.out.splitlines()[1] == 'picture: a/runs.png'
+    assert Image.open(classifier.folder / 'a' / 'runs.png').width > 500
+
+
+def test_curves_of_a_config_before_training(tools, detector):
+    done = tools.run('visualization/curves.py', detector.config, '--out', 'lr.png', cwd=detector.folder)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].startswith('detector: 3 iterations of 3 an epoch; learning rate ')
+    assert Image.open(detector.folder / 'lr.png').width > 500
+
+
+def test_curves_refuse_what_cannot_be_drawn(tools, detector):
+    for arguments, words in (
+        (['run', detector.config], 'give work dirs, or configs (.py), not both'),
+        (['run', '--out', 'x.txt'], 'must end with .png, .svg or .pdf'),
+        ([detector.config, '--watch', 5], '--watch SECONDS, at least 1, follows work dirs'),
+        (['nowhere'], 'nowhere: no curves yet'),
+    ):
+        done = tools.run('visualization/curves.py', *arguments, cwd=detector.folder)
+        assert done.code == 2
+        assert words in done.errors[0]
