@@ -2,11 +2,12 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mmsparseswin.errors import InputError
+from mmsparseswin.errors import InputError, few
 from mmsparseswin.image_headers import find_damage, read_header
 
 _LARGEST_DRAWING = 2**26  # pixels; matplotlib takes about 56 bytes for each
@@ -14,15 +15,21 @@ EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', 
 
 
 class Job(NamedTuple):
-    """Path of one image, and its name below the output folder."""
+    """Path of one image, its name below the output folder, and its width and height once its header has been read."""
 
     path: Path
     name: Path
+    size: tuple[int, int] | None = None
 
     @property
     def picture(self) -> Path:
         """Name of a picture drawn for it: its own, but .pgm holds no colours and becomes .pgm.png."""
         return self.name.with_name(self.name.name + '.png') if self.name.suffix.lower() == '.pgm' else self.name
+
+    @property
+    def is_large(self) -> bool:
+        """True if drawing on it would take too much memory."""
+        return self.size is not None and self.size[0] * self.size[1] > _LARGEST_DRAWING
 
 
 def find_images(inputs: list[str], drawn: Path | None = None) -> list[Job]:
@@ -42,7 +49,9 @@ def find_images(inputs: list[str], drawn: Path | None = None) -> list[Job]:
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            found = [file for file in path.rglob('*') if file.suffix.lower() in EXTENSIONS and not _below(file, drawn)]
+            files = [file for file in path.rglob('*') if not _below(file, drawn)]
+            found = [file for file in files if file.suffix.lower() in EXTENSIONS]
+            _name_others(path, files)
             if not found:
                 raise InputError(f'no image in the folder {path} (looked for {" ".join(sorted(EXTENSIONS))})')
             new = [Job(file, file.relative_to(path)) for file in sorted(found)]
@@ -64,12 +73,21 @@ def find_images(inputs: list[str], drawn: Path | None = None) -> list[Job]:
     return list(jobs.values())
 
 
+def _name_others(folder: Path, files: list[Path]) -> None:
+    """Say on stderr how many files of each kind in `folder` are passed over; hidden ones are not counted."""
+    others = [file for file in files if file.suffix.lower() not in EXTENSIONS and file.is_file()]
+    kinds = Counter(file.suffix.lower() or 'without extension' for file in others if not file.name.startswith('.'))
+    if kinds:
+        counts = few(f'{count} {kind}' for kind, count in kinds.most_common())
+        print(f'{folder}: passed over {counts}; pictures are {" ".join(sorted(EXTENSIONS))}', file=sys.stderr)
+
+
 def _below(path: Path, folder: Path | None) -> bool:
     return folder is not None and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
-    """Yield batches of readable images, each of one folder; report unreadable ones on stderr."""
+    """Yield batches of readable images, each of one folder, a large one alone; report unreadable ones on stderr."""
     batch: list[Job] = []
     for job in jobs:
         header = read_header(job.path)
@@ -85,7 +103,9 @@ def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
             continue
         if header and header.deep:
             print(f'{job.path} has 16 bits or more a channel: read as 8 bits by dropping the low ones', file=sys.stderr)
-        if batch and (len(batch) == size or batch[0].name.parent != job.name.parent):
+        job = job._replace(size=header and header.size)
+        full = len(batch) == size or any(one.is_large for one in (*batch, job))
+        if batch and (full or batch[0].name.parent != job.name.parent):
             yield batch
             batch = []
         batch.append(job)
@@ -95,8 +115,7 @@ def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
 
 def can_be_drawn(batch: list[Job]) -> bool:
     """Return True if all images of `batch` are small enough to draw predictions on; name the others on stderr."""
-    headers = {job.path: read_header(job.path) for job in batch}
-    large = [path for path, header in headers.items() if header and header.size[0] * header.size[1] > _LARGEST_DRAWING]
+    large = [job.path for job in batch if job.is_large]
     for path in large:
         print(f'{path} has more than {_LARGEST_DRAWING:,} pixels: predicted, but not drawn', file=sys.stderr)
     return not large

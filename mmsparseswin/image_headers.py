@@ -22,7 +22,7 @@ class Header(NamedTuple):
     size: tuple[int, int]  # width, height as stored
     turned: int  # EXIF orientation, 1 to 8; 5 to 8 exchange width and height
     deep: bool  # more than 8 bits a channel
-    floating: bool = False  # of floating-point numbers
+    unscaled: bool = False  # 32-bit or floating-point numbers, whose range nobody knows
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -36,8 +36,8 @@ class Header(NamedTuple):
             return f'{width} x {height} are more than {_MOST:,} pixels; cut it into tiles or shrink it'
         if max(width, height) > _THINNEST * min(width, height):
             return f'{width} x {height} is more than {_THINNEST} times as long as wide; cut it into tiles'
-        if self.floating:
-            return 'its pixels are floating-point numbers of unknown range; convert it to 8 bits a channel'
+        if self.unscaled:
+            return 'its pixels are 32-bit or floating-point numbers of unknown range; convert it to 8 bits a channel'
         return None
 
 
@@ -51,14 +51,14 @@ def _without_bomb_guard() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def find_damage(data: bytes) -> str | None:
-    """Return the damage of a picture file's bytes, or None; decode only if cheaper checks do not decide."""
+def find_damage(data: bytes, decode: bool = False) -> str | None:
+    """Return the damage of a picture file's bytes, or None; decode if cheaper checks do not decide, or if `decode`."""
     if not data:
         return 'the file is empty'
-    if any(data.startswith(signature) and mark in data[-_TAIL:] for signature, mark in _END_MARKS):
+    if not decode and any(data.startswith(signature) and mark in data[-_TAIL:] for signature, mark in _END_MARKS):
         return None
     # The header of a WebP file holds its length.
-    if data[:4] == b'RIFF' and len(data) >= 8 + int.from_bytes(data[4:8], 'little'):
+    if not decode and data[:4] == b'RIFF' and len(data) >= 8 + int.from_bytes(data[4:8], 'little'):
         return None
     try:
         with _without_bomb_guard(), Image.open(io.BytesIO(data)) as image:
@@ -80,7 +80,8 @@ def read_header(source: object) -> Header | None:
             turned = 1
             with suppress(Exception):  # last, because it reads the whole file of a PNG, which may be damaged
                 turned = image.getexif().get(_ORIENTATION, 1)
-            return Header(image.size, turned if turned in range(1, 9) else 1, deep, image.mode.startswith('F'))
+            unscaled = image.mode.startswith('F') or ';32' in stored
+            return Header(image.size, turned if turned in range(1, 9) else 1, deep, unscaled)
     except Exception:  # each decoder raises its own kind; the loader reports the damage
         return None
 

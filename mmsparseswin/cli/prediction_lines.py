@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.errors import InputError
+from mmsparseswin.image_headers import find_damage
 from mmsparseswin.log_filters import is_verbose
 
 if TYPE_CHECKING:
@@ -85,8 +86,21 @@ def predict_each(predictor: Any, batch: 'list[Job]', pictures: Path | None) -> '
         if len(batch) == 1:
             if is_verbose():
                 traceback.print_exc()
-            what = ' '.join(f'{type(error).__name__}: {error}'.split())[:_LONGEST]
-            print(f'skipped image {batch[0].path}: {what}', file=sys.stderr)
+            print(f'skipped image {batch[0].path}: {_reason(error, batch[0])}', file=sys.stderr)
             return
     for job in batch:
         yield from predict_each(predictor, [job], pictures)
+
+
+def _reason(error: Exception, job: 'Job') -> str:
+    """Return why the image of `job` could not be predicted, in one line."""
+    try:
+        damage = find_damage(job.path.read_bytes(), decode=True)  # mmcv and OpenCV give no reason
+    except OSError as unreadable:
+        damage = unreadable.strerror
+    if damage:
+        return f'corrupt: {damage}'
+    if getattr(error, 'func', None) == 'resize' and job.size:  # of OpenCV
+        width, height = job.size
+        return f'{width} x {height} is too thin for the size that the config resizes to; cut it into tiles'
+    return ' '.join(f'{type(error).__name__}: {error}'.split())[:_LONGEST]

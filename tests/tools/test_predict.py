@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmsparseswin.image_files import batches, can_be_drawn, find_images
+
 
 @pytest.fixture
 def photos(detector, tmp_path):
@@ -95,6 +97,11 @@ def test_odd_pictures_are_predicted_or_named_in_one_line(tools, request, photos,
     Image.new('RGB', (1, 4000)).save(photos / 'thin.png')
     Image.new('RGB', (20000, 10)).save(photos / 'flat.png')
     Image.fromarray(np.ones((9, 8), np.float32)).save(photos / 'float.tiff')
+    Image.fromarray(np.ones((9, 8), np.int32)).save(photos / '32_bit.tiff')
+    png = (photos / 'flat.png').read_bytes()
+    (photos / 'header_alone.png').write_bytes(png[:33] + png[-12:])
+    (photos / 'flipped_bits.png').write_bytes(png[:50] + bytes(byte ^ 255 for byte in png[50:70]) + png[70:])
+    Image.new('RGB', (9, 8)).save(photos / 'moving.gif')
     (photos / 'huge.png').write_bytes(png_header(60000, 60000))
     (photos / 'hollow.png').write_bytes(png_header(640, 480))
     large_tiff_header(photos / 'large.tiff', 20000, 20000)
@@ -106,15 +113,33 @@ def test_odd_pictures_are_predicted_or_named_in_one_line(tools, request, photos,
     predicted = {one['file_name'] for one in (found['images'] if kind == 'detector' else found)}
     assert {'000.jpg', 'sub/001.jpg'} <= predicted
     lines = [line for line in result.err.splitlines() if line.startswith('skipped ')]
-    for path in (path for path in photos.rglob('*') if path.is_file()):
+    for path in (path for path in photos.rglob('*.*') if path.is_file() and path.suffix != '.gif'):
         name = str(path.relative_to(photos))
         assert sum(f'photos/{name}: ' in line for line in lines) == (name not in predicted), (name, result.err)
     for name, words in {
         'huge.png': 'cut it into tiles',
         'large.tiff': 'cut it into tiles',
         'float.tiff': '8 bits',
+        '32_bit.tiff': '8 bits',
+        'header_alone.png': 'corrupt: ',
+        'flipped_bits.png': 'corrupt: ',
     }.items():
-        assert any(name in line and words in line for line in lines)
+        assert any(name in line and words in line for line in lines), (name, lines)
+    if kind == 'detector':  # resized to 64 x 64 at most
+        assert any('flat.png: 20000 x 10 is too thin' in line and 'tiles' in line for line in lines)
+    assert not any('Error:' in line for line in lines), lines  # no library's words
+    assert [line for line in result.err.splitlines() if 'passed over' in line] == [
+        'photos: passed over 1 .gif; pictures are .bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp'
+    ]
+
+
+def test_a_picture_too_large_to_draw_costs_no_other_picture(tmp_path, capsys):
+    for name, side in (('a.png', 8), ('b.png', 8200), ('c.png', 8), ('d.png', 8)):
+        Image.new('1', (side, side)).save(tmp_path / name)
+    found = list(batches(find_images([str(tmp_path)]), 3))
+    assert [[job.path.name for job in batch] for batch in found] == [['a.png'], ['b.png'], ['c.png', 'd.png']]
+    assert [can_be_drawn(batch) for batch in found] == [True, False, True]
+    assert capsys.readouterr().err == f'{tmp_path}/b.png has more than 67,108,864 pixels: predicted, but not drawn\n'
 
 
 def test_a_stopped_run_goes_on(tools, detector, photos, tmp_path):
