@@ -4,7 +4,8 @@ swin-tiny  stvitr-det-small   names of mmsparseswin.list_models()
 swin-tiny:with_cp=True        one with options of its class, separated by commas
 mmdet:swin-t  timm:swin-s     a baseline: mmsparseswin.benchmark.baselines
 configs/ssd/....py            a config: detector or classifier in tensor mode, or bare backbone
-...@autocast-bf16@compiled    any of them in a precision of its own, or compiled (or @eager)
+...@autocast-bf16@compiled    any of them in a precision of its own, and run by torch.compile
+...@openvino @onnxruntime @inductor @eager    run by another runtime: mmsparseswin.benchmark.engines
 """
 
 import ast
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 import mmsparseswin
 from mmsparseswin.backbones.base import TokenBackbone, is_backbone
 from mmsparseswin.benchmark.baselines import Backbone, arch_variant, build_baseline, list_baselines
+from mmsparseswin.benchmark.engines import FOREIGN, INFERENCE_ONLY, MODES
 from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.benchmark.timing import PRECISIONS
 from mmsparseswin.errors import InputError
@@ -30,18 +32,23 @@ class Case:
     Attributes:
         model: a name as in the module docstring, without suffixes.
         precision: one of `PRECISIONS`.
-        compiled: True to run it through ``torch.compile``.
+        mode: what runs it, one of :data:`mmsparseswin.benchmark.engines.MODES`.
     """
 
     model: str
     precision: str
-    compiled: bool = False
+    mode: str = 'eager'
 
     def __str__(self) -> str:
-        return f'{self.model}@{self.precision}' + '@compiled' * self.compiled
+        return f'{self.model}@{self.precision}' + ('' if self.mode == 'eager' else f'@{self.mode}')
 
     @property
     def is_baseline(self) -> bool:
+        """Return True if the model is another library's, or another runtime runs it."""
+        return self.is_of_library or self.mode in FOREIGN
+
+    @property
+    def is_of_library(self) -> bool:
         """Return True if the model is another library's."""
         return self.model in list_baselines()
 
@@ -50,16 +57,18 @@ def parse_cases(text: str, precisions: list[str], compiled: bool = False) -> lis
     """Parse 'NAME@SUFFIX...' into one case per precision: those of the suffixes, else `precisions`.
 
     Raises:
-        InputError: a suffix is no precision, 'compiled' or 'eager'.
+        InputError: a suffix is neither a precision nor a mode, or there are two modes.
     """
     name, *suffixes = text.split('@')
-    own = [suffix for suffix in suffixes if suffix not in ('compiled', 'eager')]
+    modes = [suffix for suffix in suffixes if suffix in MODES]
+    own = [suffix for suffix in suffixes if suffix not in MODES]
     for precision in own or precisions:
         if precision not in PRECISIONS:
-            raise InputError(f'{text}: {precision!r} is unknown; choose one of {[*PRECISIONS, "compiled", "eager"]}')
-    if 'compiled' in suffixes or 'eager' in suffixes:
-        compiled = 'compiled' in suffixes
-    return [Case(name, precision, compiled) for precision in own or precisions]
+            raise InputError(f'{text}: {precision!r} is unknown; choose one of {[*PRECISIONS, *MODES]}')
+    if len(modes) > 1:
+        raise InputError(f'{text}: choose one of {modes}')
+    mode = modes[0] if modes else 'compiled' if compiled else 'eager'
+    return [Case(name, precision, mode) for precision in own or precisions]
 
 
 class _Tensors(nn.Module):
@@ -197,7 +206,7 @@ def image(size: Size) -> Tensor:
 
 
 def best_baseline(medians: dict[Case, float], variants: dict[Case, str], ours: Case) -> Case | None:
-    """Return the fastest baseline with the same type of matrix products and the same mode (eager or compiled).
+    """Return the fastest baseline with the same type of matrix products, in the same mode or one for inference only.
 
     Only baselines of the same variant of Swin count, or all of them if no baseline has the variant of `ours`.
     """
@@ -205,7 +214,10 @@ def best_baseline(medians: dict[Case, float], variants: dict[Case, str], ours: C
     baselines = [
         c
         for c in medians
-        if c.is_baseline and PRECISIONS[c.precision].products == products and c.compiled == ours.compiled
+        if c.is_baseline
+        and PRECISIONS[c.precision].products == products
+        and c.mode in (ours.mode, *INFERENCE_ONLY)
+        and c != ours
     ]
     if variants[ours]:
         baselines = [c for c in baselines if variants[c] == variants[ours]]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmsparseswin.analysis.flops import count_flops
-from mmsparseswin.benchmark import baselines, timing
+from mmsparseswin.benchmark import baselines, engines, timing
 from mmsparseswin.benchmark.cases import Case, Part, best_baseline, build, image, variant
 from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.benchmark.timing import PRECISIONS, Spread, Step, matrix_products
@@ -30,7 +30,7 @@ class Settings:
         output: 'pooled' or 'maps', for all backbones alike; 'whole' for detectors.
         part: end of a module's name; only that module is measured, in all models.
         training: time forward and backward instead of inference.
-        compiled: use ``torch.compile`` for every model without the suffix @eager.
+        compiled: use ``torch.compile`` for every model without a suffix that says what runs it.
         baselines: cases to give ratios to, besides the best baseline.
         check: compare outputs with the baselines on shared weights first.
         scaling: time all sizes in one comparison and fit the growth of time with area.
@@ -69,7 +69,7 @@ class Entry:
     case: Case
     size: Size
     model: nn.Module
-    called: Callable[..., Any]  # the model, compiled if the case is
+    called: Callable[..., Any]  # the model as the mode of the case runs it
     step: Step
     variant: str
     macs: int
@@ -85,16 +85,22 @@ def prepare(case: Case, size: Size, settings: Settings, count: bool = True) -> E
     """Build a case, count its operations in fp32, and bring it into its precision.
 
     Raises:
-        ImportError: a baseline's library is not installed.
+        ImportError: a baseline's library or a runtime is not installed.
+        RuntimeError: a runtime cannot run the model.
     """
+    engines.require_supported(case.mode, settings.training, settings.output, settings.device)
     model, x = build(case.model, size, settings.output).eval(), image(size)
     if settings.part:
         model = Part(model, settings.part, x)
     macs = count_flops(model, x).total.macs if count else 0
     which = variant(case.model, model)
     precision = PRECISIONS[case.precision]
-    model, x = model.to(settings.device, precision.weights), x.to(settings.device, precision.weights)
-    called: Callable[..., Any] = torch.compile(model) if case.compiled else model
+    if case.mode in engines.FOREIGN:  # takes float32 and computes in the type that it is told
+        called = engines.callable_of(model, case.mode, x, precision.products)
+        precision = PRECISIONS['fp32']
+    else:
+        model, x = model.to(settings.device, precision.weights), x.to(settings.device, precision.weights)
+        called = engines.callable_of(model, case.mode, x, precision.products)
     step = timing.make_step(model, called, x, precision, settings.training)
     return Entry(case, size, model, called, step, which, macs)
 
@@ -105,7 +111,7 @@ def prepare_all(
     """Build every case at its size and run it once.
 
     Returns:
-        The entries, and the reason for each baseline left out: not installed, or unable to run in a precision.
+        The entries, and the reason for each case left out: not installed, or unable to run in a precision.
     """
     entries, left_out = [], {}
     for case, size in pairs:
@@ -114,7 +120,7 @@ def prepare_all(
             entry = prepare(case, size, settings)
             entry.step()
         except (ImportError, RuntimeError) as error:
-            if not case.is_baseline:
+            if not case.is_baseline and case.mode not in engines.INFERENCE_ONLY:
                 raise
             reason = f'{type(error).__name__}: {" ".join(str(error).split())}'[:300]
             left_out[f'{case} {size}'] = reason
@@ -135,9 +141,9 @@ def check(entries: list[Entry], settings: Settings) -> None:
         InputError: an output differs by more than `TOLERANCES`.
     """
     for ours in entries:
-        if ours.case.is_baseline or not ours.variant:
+        if ours.case.is_of_library or ours.case.mode in engines.INFERENCE_ONLY or not ours.variant:
             continue
-        others = (e for e in entries if e.case.is_baseline and e.size == ours.size and e.variant == ours.variant)
+        others = (e for e in entries if e.case.is_of_library and e.size == ours.size and e.variant == ours.variant)
         for name in sorted({e.case.model for e in others}):
             size = baselines.comparable_size(name, (ours.size.height, ours.size.width))
             reference = baselines.build_baseline(name, size, settings.output)
@@ -231,7 +237,7 @@ def _record(
         name=str(c),
         model=c.model,
         precision=c.precision,
-        compiled=c.compiled,
+        mode=c.mode,
         baseline=c.is_baseline or not _has_our_modules(entry.model),
         size=str(entry.size),
         output=settings.output,
@@ -274,7 +280,7 @@ def _has_our_modules(model: nn.Module) -> bool:
 def named(text: str, others: list[Case], ours: Case) -> list[Case]:
     """Find the cases of a baseline: those of that full name, else of that model in the precision and mode of `ours`."""
     exact = [c for c in others if str(c) == text]
-    same = [c for c in others if c.model == text and (c.precision, c.compiled) == (ours.precision, ours.compiled)]
+    same = [c for c in others if c.model == text and (c.precision, c.mode) == (ours.precision, ours.mode)]
     return exact or same
 
 

@@ -82,7 +82,7 @@ def measure_memory(request: str) -> int:
     if settings.device == 'cpu':
         timing.touch_libraries(PRECISIONS[case.precision], settings.training)
     step = comparison.prepare(case, size, settings, count=False).step
-    if case.compiled:
+    if case.mode != 'eager':
         step()
     return timing.peak_memory(step, settings.device)
 

@@ -205,7 +205,7 @@ def test_suffixes_and_options_of_names():
     both = parse_cases('mmdet:swin-t', ['fp32', 'bf16'], compiled=True)
     assert [str(c) for c in both] == ['mmdet:swin-t@fp32@compiled', 'mmdet:swin-t@bf16@compiled']
     own = parse_cases('swin-tiny:with_cp=True@autocast-bf16@eager', ['fp32'], compiled=True)
-    assert own == [Case('swin-tiny:with_cp=True', 'autocast-bf16', compiled=False)]
+    assert own == [Case('swin-tiny:with_cp=True', 'autocast-bf16', 'eager')]
     with pytest.raises(InputError, match=r"'fp8' is unknown; choose one of \['fp32'"):
         parse_cases('swin-tiny@fp8', ['fp32'])
 

@@ -6,8 +6,9 @@
     python tools/analysis_tools/benchmark.py --preset backbones-cpu
 
 A model is a name of mmsparseswin.list_models(), also with options (swin-tiny:with_cp=True), a config, or a baseline
-LIBRARY:swin-t|s|b. The suffixes @PRECISION, @compiled and @eager override --dtypes and --compile. Every round runs each
-model once, in rotating order; the table shows medians and quartiles. See docs/benchmarks/README.md.
+LIBRARY:swin-t|s|b. The suffix @PRECISION overrides --dtypes. What runs it: @eager, @compiled, and for inference
+@inductor (frozen weights, max-autotune), @openvino and @onnxruntime. Every round runs each model once, in rotating
+order; the table shows medians and quartiles. See docs/benchmarks/README.md.
 """
 
 import argparse
