@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'browse': ('visualization/browse_dataset.py', 'draw samples of a data set after augmentation, or its errors'),
     'curves': ('visualization/curves.py', 'draw losses and scores of runs, or the learning rate of a config'),
     'convert': ('model_converters/convert.py', 'convert Swin or SparseSwin weights of other libraries to ours'),
+    'publish': ('model_converters/publish.py', 'write the weights of a checkpoint for others, with a model card'),
     'check-data': ('misc/check_dataset.py', 'check the COCO data sets of a config and count their contents'),
     'draw-shapes': ('dataset_tools/draw_shapes.py', 'draw the embedded data set'),
     'subset-coco': ('dataset_tools/subset_coco.py', 'write the first images of a COCO file to a new file'),

@@ -1,5 +1,7 @@
 """Save checkpoints so that a kill at any moment loses none: whole files only, the old one deleted last."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,11 @@ class SafeCheckpointHook(CheckpointHook):
         """Choose the folder, and let mmengine write local files at once and whole."""
         register_backend('local', AtomicLocalBackend, force=True, prefixes='')
         super().before_train(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keep the command of the training, for the model card of its weights."""
+        program = f'python {sys.argv[0]}' if sys.argv[0].endswith('.py') else sys.argv[0]
+        checkpoint.setdefault('meta', {})['command'] = ' '.join([program, shlex.join(sys.argv[1:])])
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         _refuse_diverged(runner)

@@ -21,6 +21,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('small files', 'mmcv_ops'),
     ('layers',),
     ('checkpoints',),
+    ('hub',),
     ('backbones',),
     ('engine', 'detection', 'classification', 'shapes', 'label_formats'),
     ('cli',),

@@ -1,0 +1,1 @@
+"""Hand weights on: a published file with its model card."""
