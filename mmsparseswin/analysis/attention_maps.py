@@ -20,6 +20,7 @@ from mmsparseswin.layers.neighbourhoods import Neighbourhood
 from mmsparseswin.layers.semantic_tokens import UNIT, SemanticBlock, SemanticStage
 from mmsparseswin.layers.sparse_stage import SparseStage, TokenBlock, TokensToMapAttention
 from mmsparseswin.layers.swin_block import SwinBlock
+from mmsparseswin.layers.window_gate import KeptWindows
 from mmsparseswin.layers.windows import WindowPlan, window_plan
 
 
@@ -29,7 +30,8 @@ class Attention(NamedTuple):
     ``kind`` says who attends to whom:
 
     - 'window': image tokens inside (shifted) windows, weights (B * windows, heads, area, area); the windows of an image
-      are row-major and lie in the rolled frame, padded to whole windows, as published.
+      are row-major and lie in the rolled frame, padded to whole windows, as published. Windows that the stage left out
+      (``keep_windows``) have weights of 0 and are False in ``kept``.
     - 'semantic': tokens of ``grid`` to tokens of ``keys``, semantic or image ones (blocks 1 to 5 of a unit of STViT-R),
       weights (B * windows, heads, area, K), with the queries and keys of each window in ``plan``; or, where ``window``
       is None, (B, heads, N, M) between all queries and all keys.
@@ -46,6 +48,7 @@ class Attention(NamedTuple):
     weights: Tensor
     keys: tuple[Grid, ...] = ()  # the maps of the key tokens, one after the other; () for sparse tokens
     plan: WindowPlan | Neighbourhood | None = None  # assigns a token to each slot of a window
+    kept: Tensor | None = None  # (B, windows) True where a window was computed; None: all were
 
 
 @contextmanager
@@ -86,6 +89,7 @@ class _Recorder(ExitStack):
         super().__init__()
         self.records: list[Attention] = []
         self.grid = self.given = Grid(0, 0)  # of the running block or stage: without padding, and as given
+        self.kept: KeptWindows | None = None  # of the running block
         self.enter_context(torch.compiler.set_stance('force_eager'))  # a compiled graph ignores new hooks
 
     def watch(self, i: int, stage: nn.Module) -> None:
@@ -111,7 +115,11 @@ class _Recorder(ExitStack):
         window = block.attn.window
         plan = window_plan(self.grid, window, block.shift, weights.device, block.shift_single)
         shift = window[0] // 2 if plan.mask is not None else 0  # only shifted windows have a mask
-        return Attention('window', i, j, shift, window, self.grid, weights, (self.grid,), plan)
+        mask = None
+        if (kept := self.kept) is not None:
+            mask = kept.mask().view(kept.batch, -1)
+            weights = weights.new_zeros(kept.count, *weights.shape[1:]).index_copy(0, kept.windows, weights)
+        return Attention('window', i, j, shift, window, self.grid, weights, (self.grid,), plan, mask)
 
     def _semantic(self, i: int, j: int, stage: SemanticStage, weights: Tensor) -> Attention:
         plan = stage.plan(self.given, weights.device).of_block(j % UNIT)
@@ -133,7 +141,7 @@ class _Recorder(ExitStack):
             grid: Grid = args[1]
             if grid.valid is not None and len(grid.valid) > 1:
                 raise InputError('the images of this batch have different sizes: ask for attention one image at a time')
-            self.given = grid
+            self.given, self.kept = grid, args[2] if len(args) > 2 else None
             self.grid = grid if grid.valid is None else Grid(*grid.valid[0])  # use the windows of the unpadded image
 
         self.enter_context(module.register_forward_pre_hook(note))

@@ -90,6 +90,8 @@ def rollout(records: Sequence[Attention], stage: int) -> Tensor:
             slots = _slots(record)
             mean = _dense(slots._replace(weights=slots.weights.mean(1, keepdim=True)))[:, 0]
         step = (mean + torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)) / 2
+        if record.kept is not None:  # tokens of windows that were left out stay what they are
+            step = step / step.sum(-1, keepdim=True)
         mixed = step if mixed is None else step @ mixed
     if mixed is None:
         raise InputError(f'no attention of stage {stage} among the records, only {sorted({r.stage for r in records})}')

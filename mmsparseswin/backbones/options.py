@@ -53,6 +53,36 @@ def check_rate(name: str, value: Any) -> None:
         raise InputError(f'{name} {value!r} must be a number in [0, 1), e.g. 0.1')
 
 
+def per_stage(
+    name: str, value: Any, gated: Sequence[bool], off: float, bounds: tuple[float, float], says: str
+) -> list[float]:
+    """Return one number for each stage of an option that only some stages have.
+
+    Args:
+        name: of the option.
+        value: None, one number for all stages that have the option, or one for each stage.
+        gated: True for each stage that has the option.
+        off: the number that switches it off.
+        bounds: the least and the largest number.
+        says: the same in words.
+
+    Raises:
+        InputError: anything else, or another number than ``off`` for a stage that has not the option.
+    """
+    given = [value] * len(gated) if value is None or isinstance(value, (int, float)) else value
+    if not isinstance(given, (list, tuple)) or len(given) != len(gated):
+        raise InputError(f'{name} {value!r}: take one number {says}, or one for each of the {len(gated)} stages')
+    several, numbers = given is value, []
+    for i, (one, has) in enumerate(zip(given, gated, strict=True)):
+        one = off if one is None or not (several or has) else one
+        if isinstance(one, bool) or not isinstance(one, (int, float)) or not bounds[0] <= one <= bounds[1]:
+            raise InputError(f'{name} {value!r}: {one!r} is not a number {says}')
+        if one != off and not has:
+            raise InputError(f'{name} {value!r}: stage {i} has no Swin windows to leave out; give it {off:g}')
+        numbers.append(float(one))
+    return numbers
+
+
 def pick_stages(out_indices: Sequence[int] | None, out_type: str, stages: int) -> tuple[int, ...]:
     """Return the output stages: as given (negative ones from the end), else all for maps and the last for vectors."""
     if out_indices is None:

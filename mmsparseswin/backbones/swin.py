@@ -38,6 +38,9 @@ class Swin(SwinFamily):
         frozen_stages: -1 nothing, 0 the patch embedding, k that and the first k stages.
         norm_eval: keep batch norms in eval mode while training (Swin itself has none).
         with_cp: gradient checkpointing, of whole blocks or 'light' (see :meth:`set_grad_checkpointing`).
+        keep_windows: share of its windows that a stage computes, in (0, 1], or one per stage; the others keep their
+            residual (docs/sparsity.md). None: all. :meth:`set_keep_windows` changes it later.
+        keep_threshold: least score of a window that is computed, or one per stage; None: any.
         init_cfg: mmengine's; ``dict(type='Pretrained', checkpoint=...)`` takes weights of any known source.
 
     Raises:

@@ -1,5 +1,6 @@
 """Options and construction that Swin and its relatives share."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.backbones.base import TokenBackbone
-from mmsparseswin.backbones.options import check_rate, check_whole, pick, pick_arch, pick_stages
+from mmsparseswin.backbones.options import check_rate, check_whole, per_stage, pick, pick_arch, pick_stages
 from mmsparseswin.backbones.reading import SwinSizes, check_windows, get, name_arch, read_norms, square_side
 from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.errors import InputError
@@ -27,6 +28,7 @@ class SwinFamily(TokenBackbone):
     Attributes:
         settings: the options; for those that are None, what the arch or ``arch_defaults`` says.
         drop_path_blocks: blocks over which stochastic depth grows.
+        keep_windows: share of the windows that each stage computes, and ``keep_threshold`` their least score.
     """
 
     arch_required: tuple[str, ...] = ('embed_dims', 'depths', 'num_heads')
@@ -59,6 +61,8 @@ class SwinFamily(TokenBackbone):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool | str = False,
+        keep_windows: float | Sequence[float] | None = None,
+        keep_threshold: float | Sequence[float] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(in_channels, out_type, frozen_stages, norm_eval, init_cfg)
@@ -81,6 +85,8 @@ class SwinFamily(TokenBackbone):
             'out_indices': out_indices,
             'output_norm': output_norm,
             'with_cp': with_cp,
+            'keep_windows': keep_windows,
+            'keep_threshold': keep_threshold,
         }
         for name in ('drop_rate', 'attn_drop_rate', 'drop_path_rate'):
             check_rate(name, s[name])
@@ -165,6 +171,30 @@ class SwinFamily(TokenBackbone):
         norms = [nn.LayerNorm(d, eps=s['norm_eps']) if bare and s['output_norm'] else None for d, bare in outputs]
         strides = [s['patch_size'] * 2**i for i in self.out_indices]
         self.finish([dims for dims, _ in outputs], strides, norms, s['with_cp'])
+        self.set_keep_windows(s['keep_windows'], s['keep_threshold'])
+
+    def set_keep_windows(
+        self, keep_windows: float | Sequence[float] | None = None, keep_threshold: float | Sequence[float] | None = None
+    ) -> None:
+        """Choose how many windows each stage computes from now on (docs/sparsity.md); no weight changes.
+
+        Args:
+            keep_windows: share of the windows of an image, in (0, 1]; one number for all stages of Swin windows, or one
+                for each stage. None or 1: all.
+            keep_threshold: least score of a window, as one number or one for each stage; a kept window has both. The
+                best window of an image is always kept. None or 0: any.
+
+        Raises:
+            InputError: another value, or a number for a stage without Swin windows.
+        """
+        gated = [getattr(stage, 'leaves_out', False) for stage in self.stages]
+        gated += [True] * (len(self.depths) - len(gated))  # stages after the last output are not built
+        keep = per_stage('keep_windows', keep_windows, gated, 1.0, (1e-6, 1.0), 'above 0 and up to 1')
+        least = per_stage('keep_threshold', keep_threshold, gated, 0.0, (0.0, math.inf), 'of at least 0')
+        self.keep_windows, self.keep_threshold = tuple(keep), tuple(least)
+        for stage, share, threshold in zip(self.stages, keep, least, strict=False):
+            if getattr(stage, 'leaves_out', False):
+                stage.keep, stage.threshold = share, threshold  # type: ignore[assignment]
 
     def _make_stage(self, i: int, stage: Callable[..., nn.Module] = SwinStage) -> nn.Module:
         """Return stage ``i``: ``stage(blocks, downsample=...)``."""

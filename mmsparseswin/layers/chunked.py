@@ -21,7 +21,7 @@ from mmsparseswin.layers.grid import Grid
 from mmsparseswin.layers.pre_norm import PreNormBlock
 from mmsparseswin.layers.processor import processor
 from mmsparseswin.layers.tables import table
-from mmsparseswin.layers.windows import window_plan
+from mmsparseswin.layers.windows import WindowPlan, window_plan
 
 _tokens: ContextVar[int | None] = ContextVar('chunked_inference', default=None)
 
@@ -69,8 +69,14 @@ class Chunks(NamedTuple):
 
 @table(64)
 def _chunks(grid: Grid, window: tuple[int, int], shift: bool, shift_single: bool, batch: int, tokens: int) -> Chunks:
-    plan = window_plan(grid, window, shift, torch.device('cpu'), shift_single)
-    area, cells = window[0] * window[1], grid.height * grid.width
+    return cut(
+        window_plan(grid, window, shift, torch.device('cpu'), shift_single), grid.height * grid.width, batch, tokens
+    )
+
+
+def cut(plan: WindowPlan, cells: int, batch: int, tokens: int) -> Chunks:
+    """Cut the windows of ``plan``, made for ``cells`` tokens per image, into chunks of about ``tokens``."""
+    area = len(plan.gather) // len(plan.order)
     seam = 0 if plan.mask is None else len(plan.mask)
     images = 1 if plan.flat else batch
     zero_row = batch * cells if plan.flat else cells
@@ -106,9 +112,14 @@ def forward_in_chunks(
     block: PreNormBlock, x: Tensor, grid: Grid, shift: bool, shift_single: bool, tokens: int, fast: FastPath
 ) -> Tensor:
     """Run a Swin block on (B, N, C) tokens of ``grid``, ``tokens`` at a time; return what its ``forward`` returns."""
+    assert isinstance(block.attn, WindowAttention)
+    return run_chunks(block, x, _chunks(grid, block.attn.window, shift, shift_single, len(x), tokens), tokens, fast)
+
+
+def run_chunks(block: PreNormBlock, x: Tensor, plan: Chunks, tokens: int, fast: FastPath) -> Tensor:
+    """Run a Swin block on (B, N, C) tokens whose windows ``plan`` cut into chunks of about ``tokens``."""
     attn, rows = block.attn, x.reshape(-1, x.shape[-1])
     assert isinstance(attn, WindowAttention)
-    plan = _chunks(grid, attn.window, shift, shift_single, len(x), tokens)
     bias = attn.relative_bias().to(x.dtype)
     mask = None if plan.mask is None else plan.mask.to(x.dtype)
     mixed = x.new_empty(sum(len(chunk.tokens) for chunk in plan.chunks), x.shape[-1])

@@ -13,11 +13,19 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Zero whole samples of ``x`` (B, ...) with probability ``rate`` in training, and scale up the others."""
+    def forward(self, x: Tensor, samples: Tensor | None = None, batch: int = 0) -> Tensor:
+        """Zero whole samples of ``x`` (B, ...) with probability ``rate`` in training, and scale up the others.
+
+        Args:
+            x: one sample per row; or with ``samples`` (1, T, C), packed tokens of ``batch`` samples.
+            samples: (T,) sample of each token.
+            batch: number of samples.
+        """
         if self.rate == 0.0 or not self.training:
             return x
         keep = 1 - self.rate
+        if samples is not None:
+            return x * x.new_empty(batch).bernoulli_(keep).div_(keep).index_select(0, samples)[:, None]
         return x * x.new_empty(len(x), *[1] * (x.dim() - 1)).bernoulli_(keep).div_(keep)
 
     def extra_repr(self) -> str:

@@ -164,6 +164,8 @@ class SemanticStage(SwinStage):
         downsample: module with ``(x, grid) -> (x, grid)`` run before the blocks.
     """
 
+    leaves_out = False
+
     def __init__(
         self,
         blocks: list[nn.Module],

@@ -86,8 +86,8 @@ def _make_plan(grid: Grid, window: tuple[int, int], shift: bool, shift_single: b
     zero_row = len(sizes) * cells
     tokens, regions = [], []
     for image, (height, width) in enumerate(sizes):
-        rows, row_region = _axis(height, window[0], shift, shift_single)
-        cols, col_region = _axis(width, window[1], shift, shift_single)
+        rows, row_region = axis_positions(height, window[0], shift, shift_single)
+        cols, col_region = axis_positions(width, window[1], shift, shift_single)
         token = image * cells + rows[:, None] * grid.width + cols[None]
         token[rows < 0] = zero_row
         token[:, cols < 0] = zero_row
@@ -113,8 +113,8 @@ def _make_plan(grid: Grid, window: tuple[int, int], shift: bool, shift_single: b
     )
 
 
-def _axis(length: int, window: int, shift: bool, shift_single: bool) -> tuple[Tensor, Tensor]:
-    """Positions along one axis in window order (-1 is padding), and the region of each."""
+def axis_positions(length: int, window: int, shift: bool, shift_single: bool) -> tuple[Tensor, Tensor]:
+    """Return the positions along one axis in window order (-1 is padding), and the region of each."""
     padded = -(-length // window) * window
     position = torch.arange(padded)
     region = torch.zeros(padded, dtype=torch.long)
