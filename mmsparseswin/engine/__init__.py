@@ -17,6 +17,7 @@ from mmsparseswin.engine.published_recipes import (
     TrainLossPlateauLR,
     WarmUpRestartLR,
 )
+from mmsparseswin.engine.random_keep import RandomKeepHook
 from mmsparseswin.engine.resumable_loop import ResumableTrainLoop
 from mmsparseswin.engine.stop_after import StopAfterHook
 from mmsparseswin.engine.stop_signals import StopSignalsHook
@@ -35,6 +36,7 @@ __all__ = [
     'EvalModeHook',
     'LoadImageFromFile',
     'PrecisionOptimWrapper',
+    'RandomKeepHook',
     'ResumableTrainLoop',
     'SafeCheckpointHook',
     'StopAfterHook',
