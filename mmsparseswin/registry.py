@@ -70,13 +70,17 @@ MODELS = _child(
         *_wing('mmdet', 'detection', 'float32', 'necks', 'roi_heads', 'valid_area'),
         *_wing('mmdet', 'detection.ssd', 'head', 'merged_swin', 'six_maps'),
         *_wing('mmdet', 'detection.sparse_swin_det', 'bifpn', 'detector', 'head'),
+        *(f'mmsparseswin.generation.{module}' for module in ('model', 'peers', 'swin_unet')),
     ],
 )
-TASK_UTILS = _child(root.TASK_UTILS, _wing('mmdet', 'detection', 'ssd.priors'))
+TASK_UTILS = _child(root.TASK_UTILS, [*_wing('mmdet', 'detection', 'ssd.priors'), 'mmsparseswin.generation.processes'])
 TRANSFORMS = _child(root.TRANSFORMS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'ssd.augmentation')])
 METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'metrics')])
-DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100'))
-HOOKS = _child(root.HOOKS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook')])
+DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100', 'mnist'))
+HOOKS = _child(
+    root.HOOKS,
+    ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook'), 'mmsparseswin.generation.averaging'],
+)
 LOOPS = _child(root.LOOPS, ['mmsparseswin.engine'])
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, ['mmsparseswin.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, ['mmsparseswin.engine'])

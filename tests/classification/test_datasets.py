@@ -10,6 +10,8 @@ from real_data import cifar10
 from mmsparseswin.classification.imagenet100 import read_class_list
 from mmsparseswin.errors import InputError
 
+SPLITS = {'train': 12, 'test': 5}  # pictures of a small MNIST
+
 
 def write_sheet(folder: Path, name: str, images: np.ndarray, labels: list[int], cols: int) -> None:
     """Write a sheet tile by tile, by the description of the format."""
@@ -43,6 +45,46 @@ def test_sheets_are_read_in_order_and_lossless(sheets, kind):
     assert [data[i]['gt_label'] for i in range(11)] == [0, 1, 2, 0, 1, 2, 2, 2, 1, 0, 0]
     assert data[3]['ori_shape'] == (8, 8)
     assert len(DATASETS.build(dict(type=kind, data_root=str(root), split='test'))) == 2
+
+
+@pytest.mark.parametrize('kind', ['mmsparseswin.PackedMNIST', 'mmsparseswin.MNIST'])
+def test_packed_mnist_is_read(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    arrays = {f'{split}_images': rng.integers(0, 256, (n, 28, 28), dtype=np.uint8) for split, n in SPLITS.items()}
+    labels = {f'{split}_labels': np.arange(n, dtype=np.uint8) % 10 for split, n in SPLITS.items()}
+    np.savez(tmp_path / 'mnist.npz', **arrays, **labels)
+    for split, n in SPLITS.items():
+        data = DATASETS.build(dict(type=kind, data_root=str(tmp_path), split=split, pipeline=[dict(type='PackInputs')]))
+        assert len(data) == n
+        assert len(data.metainfo['classes']) == 10
+        item = data[3]
+        assert np.array_equal(item['inputs'].numpy(), arrays[f'{split}_images'][3][None])
+        assert int(item['data_samples'].gt_label) == 3
+
+
+@pytest.mark.parametrize(
+    'arrays',
+    [
+        {},
+        {'train_images': np.zeros((2, 28, 28), np.uint8)},
+        {'train_images': np.zeros((2, 32, 32), np.uint8), 'train_labels': np.zeros(2)},
+        {'train_images': np.zeros((2, 28, 28), np.uint8), 'train_labels': np.array([0, 10])},
+        {'train_images': np.zeros((2, 28, 28), np.float32), 'train_labels': np.zeros(2)},
+        {'train_images': np.zeros((2, 28, 28), np.uint8), 'train_labels': np.zeros(3)},
+    ],
+)
+def test_a_packed_mnist_that_is_none_is_refused_in_one_line(tmp_path, arrays):
+    np.savez(tmp_path / 'mnist.npz', **arrays)
+    with pytest.raises(InputError, match='train_images') as error:
+        DATASETS.build(dict(type='mmsparseswin.MNIST', data_root=str(tmp_path), split='train'))
+    assert '\n' not in str(error.value)
+
+
+def test_no_mnist_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r'mnist\.npz'):
+        DATASETS.build(dict(type='mmsparseswin.PackedMNIST', data_root=str(tmp_path), split='train'))
+    with pytest.raises(InputError, match="'val' is unknown"):
+        DATASETS.build(dict(type='mmsparseswin.PackedMNIST', data_root=str(tmp_path), split='val'))
 
 
 def test_a_part_of_the_images_keeps_its_pixels_and_writing_into_one_spares_the_rest(sheets):

@@ -15,11 +15,11 @@ from torch import nn
 
 ROOT = Path(__file__).parents[2]
 # Detectors; test_classification_configs.py has the classifiers, whose names tell their data.
-# tests/benchmark/test_whole_detector.py has the baseline of mmdet's own parts.
+# tests/generation has those that draw; tests/benchmark/test_whole_detector.py has the baseline of mmdet's own parts.
 CONFIGS = sorted(
     p
     for p in (ROOT / 'configs').rglob('*.py')
-    if '_base_' not in p.parts and not re.search(r'_(cifar|in1)|_mmdet-', p.stem)
+    if not {'_base_', 'generation'} & set(p.parts) and not re.search(r'_(cifar|in1)|_mmdet-', p.stem)
 )
 # test_sparseswindet_configs.py has the one-stage detector.
 FAMILY = [p for p in CONFIGS if p.parent == ROOT / 'configs/sparseswin' and not p.stem.startswith('sparseswindet')]

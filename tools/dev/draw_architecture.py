@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('checkpoints',),
     ('hub',),
     ('backbones',),
-    ('engine', 'detection', 'classification', 'shapes', 'label_formats'),
+    ('engine', 'detection', 'classification', 'generation', 'shapes', 'label_formats'),
     ('cli',),
     ('analysis',),
     ('benchmark', 'visualization'),

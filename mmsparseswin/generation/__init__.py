@@ -1,0 +1,1 @@
+"""Draw pictures by diffusion: network, process, averaged weights."""
