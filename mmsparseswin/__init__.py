@@ -11,10 +11,11 @@ from mmsparseswin import mim, registry  # noqa: F401  the registry registers the
 
 if TYPE_CHECKING:
     from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
+    from mmsparseswin.easy import load
     from mmsparseswin.layers.fast_path import fast_path
 
 __version__ = '0.2.0.dev0'
-__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'fast_path', 'list_models']
+__all__ = ['STViTR', 'SparseSwin', 'Swin', '__version__', 'create_model', 'fast_path', 'list_models', 'load']
 
 mim.register_with_mmengine()
 
@@ -23,6 +24,8 @@ def __getattr__(name: str) -> Any:
     """Import what needs torch when one of its names is asked for (PEP 562)."""
     if name == 'fast_path':
         return import_module('mmsparseswin.layers.fast_path').fast_path
+    if name == 'load':
+        return import_module('mmsparseswin.easy').load
     backbones = import_module('mmsparseswin.backbones')
     if name not in backbones.FILES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

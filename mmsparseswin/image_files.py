@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmsparseswin.errors import InputError, few
 from mmsparseswin.image_headers import find_damage, read_header
@@ -15,11 +15,15 @@ EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', 
 
 
 class Job(NamedTuple):
-    """Path of one image, its name below the output folder, and its width and height once its header has been read."""
+    """Path of one image, its name below the output folder, and its width and height once its header has been read.
+
+    Of an image in memory `path` is a name only, and its pixels are here.
+    """
 
     path: Path
     name: Path
     size: tuple[int, int] | None = None
+    pixels: Any = None  # (H, W, 3) uint8 in the order BGR
 
     @property
     def picture(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ('mmsparseswin', 'configs', 'tools', 'tests', 'docs', '.ci', '.github')
+FOLDERS = ('mmsparseswin', 'configs', 'tools', 'tests', 'docs', 'examples', '.ci', '.github')
 SUFFIXES = {'.py', '.md', '.sh', '.yml', '.yaml', '.toml', '.cff'}
 FILES = [path for path in sorted(ROOT.iterdir()) if path.is_file() and path.suffix in SUFFIXES]
 FILES += [

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 from mmengine.config import Config
@@ -32,11 +33,24 @@ def test_the_config_snippets_build(monkeypatch):
     assert sum(p.numel() for p in model.parameters()) == 20_287_971
 
 
-def test_the_readme_builds_a_backbone(capsys):
-    (code,) = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
-    assert len([line for line in code.splitlines() if line]) == 5
-    exec(code, {})
+def blocks(page: str) -> list[str]:
+    return re.findall(r'```python\n(.*?)```', (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_docs_python_builds_a_backbone(capsys):
+    exec(blocks('docs/python.md')[1], {})
     assert capsys.readouterr().out == '[(1, 96, 56, 56), (1, 192, 28, 28), (1, 384, 14, 14), (1, 768, 7, 7)]\n'
+
+
+def test_the_readme_trains_and_predicts(shapes, tmp_path, monkeypatch):
+    """Its five lines, on a few small pictures."""
+    (code,) = blocks('README.md')
+    assert len(code.splitlines()) == 5
+    assert code.split() == blocks('docs/python.md')[0].split()
+    shutil.copytree(shapes, tmp_path / 'data/shapes')
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert len(list((tmp_path / 'pictures').iterdir())) == 4
 
 
 def test_the_readme_is_short():

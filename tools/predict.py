@@ -21,7 +21,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -55,13 +54,12 @@ def main() -> None:
     args = parse_args()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
-    from mmengine.runner import CheckpointLoader, autocast  # torch comes after the command line: --help answers at once
+    from mmengine.runner import autocast  # torch comes after the command line: --help answers at once
 
-    from mmsparseswin.checkpoints.training_files import check_checkpoint_file, load_or_refuse
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file
     from mmsparseswin.cli import run_config
-    from mmsparseswin.cli.class_names import class_names
     from mmsparseswin.cli.prediction_lines import PredictionLines, predict_each
-    from mmsparseswin.cli.predictors import Classifier, Detector
+    from mmsparseswin.cli.predictors import load_predictor
     from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.image_files import batches, find_images
 
@@ -72,11 +70,7 @@ def main() -> None:
     out = Path(args.out_dir)
     jobs = find_images(args.images, out / 'pictures')
     run_config.set_work_dir(cfg, str(out), args.config)
-    predictor: Any = (Detector if cfg.get('default_scope') == 'mmdet' else Classifier)(cfg, args.checkpoint, args)
-    # The inferencers load what fits without a word about the rest.
-    checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
-    load_or_refuse(predictor.inferencer.model, checkpoint, strict=True)
-    predictor.name_classes(class_names(cfg, checkpoint, predictor.inferencer.model, args.checkpoint))
+    predictor = load_predictor(cfg, args.checkpoint, args.device, args.score_thr)
     half = run_config.tests_in_half(args.amp)
     run = dict(config=args.config, checkpoint=args.checkpoint, score_thr=args.score_thr)
     with (

@@ -47,36 +47,29 @@ def main() -> None:
     check_out(args.out, args.out_item)
     if args.interval < 1:
         raise InputError(f'--interval {args.interval}: must be at least 1')
+    # torch comes after the command line: --help answers at once
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file
-    from mmsparseswin.cli import (  # torch comes after the command line: --help answers at once
-        evaluation_config,
-        run_config,
-        strategies,
-    )
+    from mmsparseswin.cli import evaluation_config, run_config
+    from mmsparseswin.cli.evaluation import Pictures, evaluate
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
     install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
-    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
+    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)  # before a work dir is made
     run_config.set_work_dir(cfg, args.work_dir, args.config)
-    run_config.set_launcher(cfg, args.launcher)
-    strategies.drop_strategy(cfg)
-    run_config.set_dataloaders(cfg, not args.no_pin_memory)
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    run_config.set_test_precision(cfg, args.amp)
-    if args.tta:
-        evaluation_config.set_tta(cfg)
-    if args.show or args.show_dir:
-        evaluation_config.set_pictures(cfg, args.show_dir, args.show, args.interval, args.wait_time)
-    if args.out and args.out_item != 'metrics':
-        evaluation_config.add_dump(cfg, args.out)
-    json_files = evaluation_config.set_coco_json(cfg)
-    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', strict=True, trust=args.trust_checkpoint))
-    run_config.check_data(cfg, ('test',))
-
-    runner = run_config.build_runner(cfg)
-    metrics = runner.test()
+    drawn = Pictures(args.show_dir, args.show, args.interval, args.wait_time)
+    metrics, runner, json_files = evaluate(
+        cfg,
+        args.checkpoint,
+        launcher=args.launcher,
+        amp=args.amp,
+        pin_memory=not args.no_pin_memory,
+        tta=args.tta,
+        pictures=drawn if args.show or args.show_dir else None,
+        dump=args.out if args.out_item != 'metrics' else None,
+        trust=args.trust_checkpoint,
+    )
     if cli.rank() > 0:
         return
     if args.out and args.out_item == 'metrics':

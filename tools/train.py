@@ -24,7 +24,6 @@ Mixed precision (--no-amp: float32); the learning rate scaled to the batch size 
 import argparse
 
 from mmsparseswin import cli
-from mmsparseswin.errors import InputError
 from mmsparseswin.malloc import keep_freed_memory
 
 
@@ -55,54 +54,28 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train."""
     args = parse_args()
-    from mmsparseswin.checkpoints.training_files import check_checkpoint_file, checkpoint_to_resume
-    from mmsparseswin.cli import run_config, strategies  # torch comes after the command line: --help answers at once
-    from mmsparseswin.engine.divergence import check_length
+    from mmsparseswin.cli import run_config  # torch comes after the command line: --help answers at once
+    from mmsparseswin.cli.training import train
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
     install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_work_dir(cfg, args.work_dir, args.config)
-    run_config.set_launcher(cfg, args.launcher)
-    strategies.set_strategy(cfg)
-    run_config.set_precision(cfg, args.amp)
-    run_config.set_dataloaders(cfg, not args.no_pin_memory, not args.no_persistent_workers)
-    if args.epochs is not None:
-        run_config.set_epochs(cfg, args.epochs)
-    if args.max_minutes is not None:
-        run_config.add_hook(cfg, dict(type='mmsparseswin.StopAfterHook', minutes=args.max_minutes))
-    if args.pretrained:
-        run_config.set_pretrained(cfg, args.pretrained)
-    if args.no_validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise InputError('--auto-scale-lr: the config names no auto_scale_lr.base_batch_size to scale from')
-        cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        if args.resume != 'auto':
-            cfg.load_from = args.resume
-    resume = bool(cfg.get('resume'))
-    if args.resume == 'auto' or (resume and not cfg.get('load_from')):
-        saved = checkpoint_to_resume(cfg.work_dir)
-        resume = cfg.resume = saved is not None  # otherwise `load_from`, if any, gives weights to start from
-        cfg.load_from = saved or cfg.get('load_from')
-        if not resume and cli.rank() == 0:
-            print(f'nothing to resume in {cfg.work_dir}: the training starts from the beginning')
-    if cfg.get('load_from'):
-        check_checkpoint_file(cfg.load_from, args.trust_checkpoint)
-    run_config.set_checkpoint_hook(cfg)
-    run_config.set_stopping(cfg)
-    guard = dict(strict=resume, resume=resume, trust=args.trust_checkpoint)
-    run_config.add_hook(cfg, dict(type='mmsparseswin.CheckpointGuardHook', **guard))
-    if not any(hook['type'] == 'mmsparseswin.DivergenceHook' for hook in cfg.get('custom_hooks') or []):
-        run_config.add_hook(cfg, dict(type='mmsparseswin.DivergenceHook'))
-    run_config.check_data(cfg, ('train', 'val'))
-    runner = run_config.build_runner(cfg)
-    check_length(runner)
-    runner.train()
+    train(
+        cfg,
+        launcher=args.launcher,
+        amp=args.amp,
+        pin_memory=not args.no_pin_memory,
+        persistent_workers=not args.no_persistent_workers,
+        epochs=args.epochs,
+        max_minutes=args.max_minutes,
+        pretrained=args.pretrained,
+        validate=not args.no_validate,
+        auto_scale_lr=args.auto_scale_lr,
+        resume=args.resume,
+        trust=args.trust_checkpoint,
+    )
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
-"""Detectors and classifiers that turn batches of pictures into one JSON record each."""
+"""Detectors and classifiers that turn batches of pictures into one JSON record each, and draw them."""
 
-import argparse
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,24 +7,27 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import can_be_drawn
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mmsparseswin.image_files import Job
 
 
 class Detector:
     """mmdet's inferencer, and its results as COCO records."""
 
-    def __init__(self, cfg: Config, checkpoint: str, args: argparse.Namespace) -> None:
+    def __init__(self, cfg: Config, checkpoint: str, device: str | None, threshold: float) -> None:
         from mmdet.apis import DetInferencer
 
         for step in cfg.test_dataloader.dataset.pipeline:
             step.pop('skip_corrupt', None)  # the inferencer puts mmdet's loader in the place of ours
         with warnings.catch_warnings():  # `name_classes` follows
             warnings.filterwarnings('ignore', 'dataset_meta or class names are not saved')
-            self.inferencer = DetInferencer(cfg, checkpoint, args.device, show_progress=False)
-        self.threshold = args.score_thr
+            self.inferencer = DetInferencer(cfg, checkpoint, device, show_progress=False)
+        self.threshold = threshold
 
     def name_classes(self, names: tuple[str, ...]) -> None:
         """Call the classes by `names`, in the JSON file and on pictures."""
@@ -42,7 +44,7 @@ class Detector:
 
         pictures = pictures if pictures and can_be_drawn(batch) else None
         results = self.inferencer(
-            [str(job.path) for job in batch],
+            [str(job.path) if job.pixels is None else job.pixels for job in batch],
             batch_size=len(batch),
             pred_score_thr=self.threshold,
             return_vis=pictures is not None,
@@ -73,6 +75,25 @@ class Detector:
             objects.append(record)
         return objects
 
+    def draw(self, image: 'np.ndarray', record: dict) -> 'np.ndarray':
+        """Return `image`, (H, W, 3) uint8 RGB, with the objects of its record drawn on."""
+        import numpy as np
+        import torch
+        from mmdet.structures import DetDataSample
+        from mmengine.structures import InstanceData
+        from pycocotools import mask as run_lengths
+
+        objects = record['objects']
+        corners = torch.tensor([one['bbox'] for one in objects]).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        found = InstanceData(bboxes=corners, scores=torch.tensor([one['score'] for one in objects]))
+        found.labels = torch.tensor([one['category_id'] - 1 for one in objects], dtype=torch.long)
+        if objects and 'segmentation' in objects[0]:
+            found.masks = np.stack([run_lengths.decode(one['segmentation']) for one in objects]).astype(bool)
+        sample, visualizer = DetDataSample(pred_instances=found), self.inferencer.visualizer
+        visualizer.add_datasample('picture', image, sample, draw_gt=False, pred_score_thr=-1)
+        return visualizer.get_image()
+
     def collect(self, records: Iterable[dict]) -> dict[str, list]:
         """Return `records` in COCO's layout."""
         images: list[dict] = []
@@ -88,26 +109,24 @@ class Detector:
 class Classifier:
     """mmpretrain's inferencer."""
 
-    def __init__(self, cfg: Config, checkpoint: str, args: argparse.Namespace) -> None:
+    def __init__(self, cfg: Config, checkpoint: str, device: str | None, threshold: float) -> None:
         from mmpretrain import ImageClassificationInferencer
         from mmpretrain.visualization import UniversalVisualizer
 
-        self.inferencer = ImageClassificationInferencer(cfg, checkpoint, args.device)
+        self.inferencer = ImageClassificationInferencer(cfg, checkpoint, device)
         self.visualizer = self.inferencer.visualizer or UniversalVisualizer()
+        self.threshold = threshold  # of detections; a class has none
         # CIFAR's data sets give RGB, so their preprocessor does not turn BGR round.
         self.channels = 'bgr' if getattr(self.inferencer.model.data_preprocessor, 'to_rgb', True) else 'rgb'
 
     def name_classes(self, names: tuple[str, ...]) -> None:
         """Call the classes by `names`, in the JSON file and on pictures."""
-        self.inferencer.classes = names
+        self.classes = self.inferencer.classes = names
 
     def predict(self, batch: 'list[Job]', pictures: Path | None) -> list[dict]:
         """Return one record per picture of `batch`; draw them into the folder `pictures`."""
-        import mmcv
-
         pictures = pictures if pictures and can_be_drawn(batch) else None
-        paths = [str(job.path) for job in batch]
-        images = [mmcv.imread(path, channel_order=self.channels) for path in paths]
+        images = [self._read(job) for job in batch]
         # The steps of its __call__, which would draw a progress bar for every batch.
         for data in self.inferencer.preprocess(images, len(images)):
             samples = self.inferencer.forward(data)
@@ -119,6 +138,13 @@ class Classifier:
             one = {'class': found['pred_class'], 'label': label, 'score': found['pred_score']}
             records.append({'file_name': str(job.name), **one})
         return records
+
+    def _read(self, job: 'Job') -> 'np.ndarray':
+        import mmcv
+
+        if job.pixels is None:
+            return mmcv.imread(str(job.path), channel_order=self.channels)
+        return job.pixels if self.channels == 'bgr' else job.pixels[..., ::-1]
 
     def _draw(self, batch: 'list[Job]', samples: list, pictures: Path) -> None:
         """Draw as the inferencer does, which names pictures by their stems: a.jpg and a.png would be one."""
@@ -134,6 +160,49 @@ class Classifier:
                 out_file=str(pictures / job.picture),
             )
 
+    def draw(self, image: 'np.ndarray', record: dict) -> 'np.ndarray':
+        """Return `image`, (H, W, 3) uint8 RGB, with the class of its record and its score written on."""
+        import torch
+        from mmpretrain.structures import DataSample
+
+        scores = torch.zeros(len(self.inferencer.classes))
+        scores[record['label']] = record['score']
+        sample = DataSample().set_pred_label(record['label']).set_pred_score(scores)
+        self.visualizer.visualize_cls(image, sample, classes=self.inferencer.classes, draw_gt=False, name='picture')
+        return self.visualizer.get_image()
+
     def collect(self, records: Iterable[dict]) -> list[dict]:
         """Return `records` as a list."""
         return list(records)
+
+
+def load_predictor(cfg: Config, checkpoint: str, device: str | None, threshold: float) -> Detector | Classifier:
+    """Return the predictor of `cfg` with all weights and the class names of `checkpoint`.
+
+    Args:
+        cfg: an mmdet or mmpretrain config, changed in place.
+        checkpoint: file of the weights.
+        device: 'cpu', 'cuda:0', ...; None takes a GPU if there is one.
+        threshold: detections below this score are dropped.
+
+    Raises:
+        InputError: a device that is not there, weights that do not fit, or no names of classes.
+    """
+    import torch
+    from mmengine.runner import CheckpointLoader
+
+    from mmsparseswin.checkpoints.training_files import load_or_refuse
+    from mmsparseswin.cli.class_names import class_names
+
+    if device is not None:
+        try:
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            raise InputError(f'device {device!r}: {str(error).splitlines()[0]}') from None
+    kind = Detector if cfg.get('default_scope') == 'mmdet' else Classifier
+    predictor = kind(cfg, checkpoint, device, threshold)
+    # The inferencers load what fits without a word about the rest.
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
+    load_or_refuse(predictor.inferencer.model, content, strict=True)
+    predictor.name_classes(class_names(cfg, content, predictor.inferencer.model, checkpoint))
+    return predictor

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mmengine.device import get_device
 from mmengine.dist import get_world_size, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 
 from mmsparseswin import mim
 from mmsparseswin.cli.class_check import check_pretrained_files
@@ -47,7 +49,16 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
         cfg = Config.fromfile(path)
     except Exception as error:
         raise InputError(f'config {path}: {type(error).__name__}: {error}') from error
-    options = dict(options or {})
+    merge_options(cfg, dict(options or {}))
+    return cfg
+
+
+def merge_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Merge `options` into `cfg`, as :func:`load_config` does.
+
+    Raises:
+        InputError: an option that names nothing in it or that would have no effect.
+    """
     for name, value in options.items():
         prepare_option(cfg, name)
         if name != 'data_root':
@@ -60,7 +71,6 @@ def load_config(path: str, options: dict[str, Any] | None = None) -> Config:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError) as error:
         raise InputError(f'--cfg-options: {error.args[0]}') from error
-    return cfg
 
 
 def _map_strings(node: Any, change: Callable[[str], str]) -> Any:
@@ -284,6 +294,9 @@ def build_runner(cfg: Config) -> Runner:
     """Build the Runner, joining the gloo group first if there is no GPU (mmengine's start-up selects a CUDA device)."""
     if cfg.launcher != 'none' and not torch.cuda.is_available() and not is_distributed():
         join_gloo(cfg.launcher)
+    visualizer = cfg.get('visualizer') or ConfigDict()
+    if visualizer.get('name') and Visualizer.check_instance_created(visualizer.name):
+        visualizer.name = f'{visualizer.name} {uuid.uuid4().hex}'  # that of an earlier run writes into its folder
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
     runner.logger.info(

@@ -124,4 +124,5 @@ class StopSignalsHook(Hook):
             f'stopped by {signal.Signals(number).name} after iteration {iteration}; saved {path}; go on with --resume',
             'current',
         )
+        self.after_train(runner)  # a notebook lives on
         raise SystemExit(128 + number)

@@ -25,6 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('backbones',),
     ('engine', 'detection', 'classification', 'generation', 'shapes', 'label_formats'),
     ('cli',),
+    ('easy',),
     ('analysis',),
     ('benchmark', 'visualization'),
     ('commands',),

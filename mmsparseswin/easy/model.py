@@ -1,0 +1,183 @@
+"""Model of one call: a config, weights, and what can be done with them."""
+
+import os
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import autocast
+from rich.console import Console
+from rich.progress import track
+
+from mmsparseswin.checkpoints.training_files import check_checkpoint_file
+from mmsparseswin.cli import evaluation, run_config, training
+from mmsparseswin.cli.own_data import set_data
+from mmsparseswin.cli.picture_sources import read_jobs
+from mmsparseswin.cli.predictors import load_predictor
+from mmsparseswin.easy.results import Result, Results
+from mmsparseswin.engine.precision import PRECISIONS
+from mmsparseswin.engine.safe_reader import install_safe_reader
+from mmsparseswin.errors import InputError
+from mmsparseswin.log_filters import quiet_console
+from mmsparseswin.malloc import keep_freed_memory
+
+
+def load(
+    model: str | Path, weights: str | Path | None = None, device: str = 'auto', precision: str = 'auto'
+) -> 'Model':
+    """Load a detector or classifier; from now on, mmengine reads checkpoints as data, too.
+
+    Args:
+        model: path of an mmdet or mmpretrain config, or the name of one of ours, ``mmsparseswin::FOLDER/NAME.py``.
+        weights: checkpoint of a training with this config, .pth or .safetensors; without it, train first.
+        device: 'cpu', 'cuda:0', ...; 'auto' takes a GPU if there is one.
+        precision: 'float32', 'bfloat16', or 'auto': predictions in float32, training as the config says.
+
+    Raises:
+        InputError: no such config, weights or precision.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f'precision {precision!r} is unknown; choose one of {", ".join(PRECISIONS)}')
+    keep_freed_memory()
+    install_safe_reader()
+    cfg = run_config.load_config(str(model))
+    if weights is not None:
+        check_checkpoint_file(str(weights))
+    chosen = str(weights) if weights else None
+    return Model(cfg, str(model), chosen, None if device == 'auto' else device, precision)
+
+
+class Model:
+    """Detector or classifier of :func:`load`, with its config `cfg` and the file of its `weights`, if it has any."""
+
+    def __init__(self, cfg: Config, name: str, weights: str | None, device: str | None, precision: str) -> None:
+        self.cfg, self.weights, self._name, self._device = cfg, weights, name, device
+        self._amp = {'auto': None, 'bfloat16': True, 'float32': False}[precision]
+        self._predictor: Any = None
+
+    def __repr__(self) -> str:
+        return f'<Model {self._name}, {f"weights {self.weights}" if self.weights else "not trained"}>'
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by label."""
+        return tuple(self._load().classes)
+
+    def predict(self, images: Any, batch_size: int = 1, score: float = 0.3, progress: bool = True) -> Results:
+        """Predict all pictures of `images`; :meth:`stream` yields the results one by one.
+
+        Args:
+            images: see :func:`mmsparseswin.cli.picture_sources.read_jobs`.
+            batch_size: pictures at once.
+            score: detections below it are dropped.
+            progress: show a progress bar.
+
+        Raises:
+            InputError: no weights yet, no picture, or a damaged one.
+        """
+        self._load()  # before the bar
+        found = self.stream(images, batch_size, score)
+        return Results(track(found, 'Predicting', console=Console(stderr=True), disable=not progress))
+
+    def stream(self, images: Any, batch_size: int = 1, score: float = 0.3) -> Iterator[Result]:
+        """Yield the results of :meth:`predict` one by one, so that a long video needs no memory."""
+        if batch_size < 1:
+            raise InputError(f'batch_size {batch_size}: must be at least 1')
+        predictor, jobs = self._load(), read_jobs(images)
+        while batch := list(islice(jobs, batch_size)):
+            predictor.threshold = score
+            with quiet_console(), autocast(enabled=run_config.tests_in_half(self._amp)):
+                records = predictor.predict(batch, None)
+            yield from (Result(job, record, predictor) for job, record in zip(batch, records, strict=True))
+
+    def train(
+        self,
+        data: str | Path | None = None,
+        epochs: int | None = None,
+        work_dir: str | Path | None = None,
+        cfg_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> 'Model':
+        """Train as ``mmsparseswin train`` does; return this model, which then has the best weights and its classes.
+
+        Args:
+            data: the data, see :func:`mmsparseswin.cli.own_data.set_data`; without it those of the config.
+            epochs: their number; schedules are stretched to it.
+            work_dir: folder for logs and checkpoints; default ``work_dirs/<config name>``.
+            cfg_options: changes of the config, ``{'train_dataloader.batch_size': 4}``.
+            options: of :func:`mmsparseswin.cli.training.train`: max_minutes, pretrained, validate, resume, ...
+
+        Raises:
+            InputError: a wrong option or data set.
+        """
+        self._check_device()
+        prepared = self._prepare(data, work_dir, cfg_options)
+        cfg = deepcopy(prepared)
+        if self.weights and not options.get('resume'):
+            cfg.load_from = self.weights
+        if cfg.get('test_evaluator') is None:
+            cfg.test_dataloader = cfg.test_cfg = None
+        try:
+            with quiet_console():
+                runner = training.train(cfg, epochs=epochs, amp=self._amp, **options)
+        except SystemExit:
+            raise KeyboardInterrupt(f'checkpoint saved in {cfg.work_dir}: train(..., resume="auto") goes on') from None
+        saved = [runner.message_hub.get_info(name, None) for name in ('best_ckpt', 'last_ckpt')]
+        if not (files := [path for path in saved if path and os.path.isfile(path)]):
+            raise InputError('the training saved no checkpoint: see default_hooks.checkpoint of the config')
+        self.weights, self.cfg, self._predictor = files[0], prepared, None
+        return self
+
+    def evaluate(
+        self,
+        data: str | Path | None = None,
+        work_dir: str | Path | None = None,
+        cfg_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> dict[str, float]:
+        """Return the metrics of ``mmsparseswin test`` on the test data, or the validation data where there is no test.
+
+        Args:
+            data, work_dir, cfg_options: as in :meth:`train`.
+            options: of :func:`mmsparseswin.cli.evaluation.evaluate`: tta, pictures, dump, ...
+
+        Raises:
+            InputError: no weights yet, a wrong option or data set.
+        """
+        self._check_device()
+        cfg, weights = self._prepare(data, work_dir, cfg_options), self._weights()
+        with quiet_console():
+            return evaluation.evaluate(cfg, weights, amp=self._amp, **options)[0]
+
+    def _prepare(self, data: Any, work_dir: Any, options: dict[str, Any] | None) -> Config:
+        """Return a copy of the config for a run."""
+        cfg = deepcopy(self.cfg)
+        if data is not None:
+            set_data(cfg, data)
+        run_config.merge_options(cfg, dict(options or {}))
+        run_config.set_work_dir(cfg, work_dir and str(work_dir), self._name)
+        return cfg
+
+    def _weights(self) -> str:
+        if self.weights is None:
+            raise InputError(f'{self._name} has no weights yet: load(..., weights=FILE), or train() first')
+        return self.weights
+
+    def _load(self) -> Any:
+        if self._predictor is None:
+            weights = self._weights()
+            with quiet_console():
+                self._predictor = load_predictor(deepcopy(self.cfg), weights, self._device, 0.3)
+        return self._predictor
+
+    def _check_device(self) -> None:
+        """Refuse to run elsewhere than asked for: mmengine's Runner takes a GPU wherever there is one."""
+        if self._device is not None and self._device.partition(':')[0] != get_device():
+            here = f'training and evaluation run on {get_device()} here'
+            raise InputError(
+                f'device {self._device!r}: {here}; CUDA_VISIBLE_DEVICES= hides GPUs if set before Python starts'
+            )
