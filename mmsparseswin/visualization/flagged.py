@@ -39,7 +39,7 @@ def flagged(checked: 'CheckedSet', per_finding: int) -> Iterator[tuple[np.ndarra
                 accused[place[annotations[index]['image_id']]].append(index)
         for which in list(accused)[:per_finding]:
             image = images[which]
-            pixels = _read(os.path.join(checked.folder, image['file_name']), (image['width'], image['height']))
+            pixels = read_picture(os.path.join(checked.folder, image['file_name']), (image['width'], image['height']))
             boxes = [index for index in of_image[image['id']] if _is_box(annotations[index]['bbox'])]
             boxes.sort(key=lambda index: index in accused[which])  # those at fault on top
             corners = np.array([annotations[index]['bbox'] for index in boxes], dtype=float).reshape(-1, 4)
@@ -55,7 +55,8 @@ def _is_box(box: Any) -> bool:
     return len(box) == 4 and bool(np.isfinite(np.array(box, dtype=float)).all())
 
 
-def _read(path: str, size: tuple[int, int]) -> np.ndarray:
+def read_picture(path: str, size: tuple[int, int]) -> np.ndarray:
+    """Return a picture (height, width, 3) uint8 RGB, turned as `size` (width, height) says; white if there is none."""
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)

@@ -73,3 +73,37 @@ def test_curves_refuse_what_cannot_be_drawn(tools, detector):
         done = tools.run('visualization/curves.py', *arguments, cwd=detector.folder)
         assert done.code == 2
         assert words in done.errors[0]
+
+
+def test_mistakes_of_a_detector(tools, detector):
+    done = tools.run('visualization/mistakes.py', detector.config, detector.checkpoint, cwd=detector.folder)
+    assert (done.code, done.out.splitlines()[-1]) == (0, 'report: mistakes/report.html'), done.err
+    page = (detector.folder / 'mistakes' / 'report.html').read_text()
+    assert all(name in page for name in ('Kinds of errors', 'Worst pictures', 'Labels to look at'))
+    found = 'mistakes/predictions.bbox.json'
+    again = ['visualization/mistakes.py', detector.config, '--predictions', found, '--out-dir', 'again']
+    assert tools.run(*again, cwd=detector.folder).code == 0
+    first, second = (
+        page.split('Kinds of errors')[2].split('Worst pictures')[0]
+        for page in (page, (detector.folder / 'again' / 'report.html').read_text())
+    )
+    assert first == second
+
+
+def test_mistakes_of_a_classifier(tools, classifier):
+    done = tools.run('visualization/mistakes.py', classifier.config, classifier.checkpoint, cwd=classifier.folder)
+    assert (done.code, done.out.splitlines()[-1]) == (0, 'report: mistakes/report.html'), done.err
+    page = (classifier.folder / 'mistakes' / 'report.html').read_text()
+    assert '50.00 %' in page
+    assert page.count('<img') == 2  # half of four pictures are mistaken
+    refused = tools.run('visualization/mistakes.py', classifier.config, cwd=classifier.folder)
+    assert refused.errors == ['error: give CHECKPOINT to test, or --predictions FILE of a test']
+
+
+def test_a_report_about_data_sets(tools, coco, tmp_path):
+    _, config = coco
+    done = tools.run('visualization/dataset_report.py', config, '--samples', 3, cwd=tmp_path)
+    assert (done.code, done.out) == (0, 'report: dataset_report.html\n'), done.err
+    page = (tmp_path / 'dataset_report.html').read_text()
+    assert all(f'{split}: anchors' in page for split in ('train', 'val'))
+    assert 'stride 8' in page
