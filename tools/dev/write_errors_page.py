@@ -262,7 +262,7 @@ def _split(text: str, room: str) -> tuple[str, str]:
     if places:
         advice = text[places[0].end() :].strip().rstrip('.')
         if len(advice) > 6:
-            return text, f'`{advice}`' if advice.startswith('pip ') else f'{advice[0].upper()}{advice[1:]}.'
+            return text, f'`{advice}`' if advice.startswith(('pip ', 'tools/')) else f'{advice[0].upper()}{advice[1:]}.'
     for pattern, remedy in _REMEDIES:
         if re.search(pattern, text):
             return text, remedy
@@ -304,10 +304,18 @@ def _code(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return advice from a message as prose in which no sign of Markdown is left; our own remedies are Markdown."""
-    if '](' in text or '`' in text:
-        return text.replace('|', '\\|')
-    return re.sub(r'([*_<>\[\]|])', r'\\\1', text)
+    """Return advice from a message with its options and paths as code; our own remedies are Markdown already."""
+    if '](' not in text and '`' not in text:
+        words = re.findall(r'[\w.]+\([^()]*\)[,.;:]*|\[[^\[\]]*\][,.;:]*|\S+', text)
+        text = ' '.join(map(_word, words))
+    return text.replace('|', '\\|')
+
+
+def _word(word: str) -> str:
+    lead = '(' if word.startswith('(') else ''
+    core = word.removeprefix(lead).rstrip(',.;:' + (')' if lead else ''))
+    is_code = re.search(r'[*_<>\[\]=/]|^--|\)$', core)
+    return f'{lead}`{core}`{word[len(lead) + len(core) :]}' if is_code else word
 
 
 def main() -> None:
