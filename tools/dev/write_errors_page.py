@@ -313,7 +313,7 @@ def _plain(text: str) -> str:
 
 def _word(word: str) -> str:
     lead = '(' if word.startswith('(') else ''
-    core = word.removeprefix(lead).rstrip(',.;:' + (')' if lead else ''))
+    core = word.removeprefix(lead).rstrip(',.;:' + ('' if '(' in word[1:] else ')'))
     is_code = re.search(r'[*_<>\[\]=/]|^--|\)$', core)
     return f'{lead}`{core}`{word[len(lead) + len(core) :]}' if is_code else word
 
