@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'generate': ('generate.py', 'draw pictures of given classes with a trained SwinUNet'),
     'convert': ('model_converters/convert.py', 'convert Swin or SparseSwin weights of other libraries to ours'),
     'publish': ('model_converters/publish.py', 'write the weights of a checkpoint for others, with a model card'),
+    'print-config': ('misc/print_config.py', 'print a config with its bases merged, or one part of it'),
     'check-data': ('misc/check_dataset.py', 'check the COCO data sets of a config and count their contents'),
     'draw-shapes': ('dataset_tools/draw_shapes.py', 'draw the embedded data set'),
     'subset-coco': ('dataset_tools/subset_coco.py', 'write the first images of a COCO file to a new file'),
@@ -71,6 +72,7 @@ def usage() -> str:
 def main(argv: list[str] | None = None) -> None:
     """Run the command that `argv` names and exit with the code of its tool."""
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ['--help']
+    name = name if name.startswith('-') else name.replace('_', '-')  # print_config is print-config
     if name in ('-h', '--help', 'help'):
         print(usage())
         return

@@ -23,6 +23,8 @@ _KNOWN: tuple[tuple[type[Exception], str], ...] = (
     (ValueError, 'should be either all None or not None'),  # mmengine's Runner: half a val or test loop
     (RuntimeError, r'should not be None when calling (train|val|test) method'),
     (AssertionError, 'is not in the pretrained model'),  # init_cfg with another prefix
+    (ImportError, 'Please run "pip install'),  # wandb, mlflow and other trackers
+    (Exception, 'MLFLOW_ALLOW_FILE_STORE=true'),  # MLflow's own advice
     (RuntimeError, 'Current CUDA Device does not support bfloat16'),
     (NotImplementedError, 'mmcv operator .* exists only compiled'),
 )

@@ -163,14 +163,9 @@ def read_predictions(path: str, truth: dict[str, Any]) -> list[dict[str, Any]]:
             if one['image_id'] not in images:
                 raise InputError(f'{path} has predictions of image {one["image_id"]}, which is not in the test data')
             if one['category_id'] in categories:
-                found.append(
-                    dict(
-                        image_id=images[one['image_id']],
-                        category_id=categories[one['category_id']],
-                        bbox=[float(value) for value in one['bbox']],
-                        score=float(one['score']),
-                    )
-                )
+                record = dict(image_id=images[one['image_id']], category_id=categories[one['category_id']])
+                record |= dict(bbox=[float(value) for value in one['bbox']], score=float(one['score']))
+                found.append(record | {key: one[key] for key in ('segmentation',) if key in one})
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -11,18 +11,18 @@ from mmsparseswin.cli import evaluation_config, run_config
 from mmsparseswin.errors import InputError
 
 
-def coco_test_set(cfg: Config) -> tuple[str, str, tuple[str, ...]]:
-    """Return annotation file, folder of pictures, and class names of the test data.
+def coco_set(cfg: Config, split: str) -> tuple[str, str, tuple[str, ...]]:
+    """Return annotation file, folder of pictures, and class names of the data of `split`.
 
     Raises:
         InputError: it is not one COCO data set.
     """
     from mmdet.registry import DATASETS
 
-    loader = cfg.get('test_dataloader')
+    loader = cfg.get(f'{split}_dataloader')
     dataset: Any = loader.dataset if loader else {}
     if not isinstance(dataset.get('ann_file'), str) or 'Coco' not in str(dataset.get('type')):
-        raise InputError('the report needs a test_dataloader with one CocoDataset')
+        raise InputError(f'{split}_dataloader needs one CocoDataset for this')
     root = dataset.get('data_root') or ''
     names = DATASETS.build({**dataset, 'lazy_init': True}).metainfo['classes']
     folder = os.path.join(root, (dataset.get('data_prefix') or {}).get('img', ''))

@@ -1,5 +1,7 @@
 """Test the tools that draw data sets and runs, on a detector and a classifier that train in seconds."""
 
+import json
+
 import numpy as np
 import tiny
 from PIL import Image
@@ -107,3 +109,15 @@ def test_a_report_about_data_sets(tools, coco, tmp_path):
     page = (tmp_path / 'dataset_report.html').read_text()
     assert all(f'{split}: anchors' in page for split in ('train', 'val'))
     assert 'stride 8' in page
+
+
+def test_browse_draws_truth_beside_prediction(tools, detector):
+    found = [dict(image_id=0, category_id=10, bbox=[5, 7, 20, 24], score=0.9)]
+    (detector.folder / 'found.json').write_text(json.dumps(found))
+    options = ['--predictions', 'found.json', '--split', 'test', '--number', 2, '--side', 120]
+    done = tools.run('visualization/browse_dataset.py', detector.config, *options, cwd=detector.folder)
+    assert (done.code, done.out) == (0, '2 pictures: browse/predictions_*.png\n'), done.err
+    sheet = np.asarray(Image.open(detector.folder / 'browse' / 'predictions_001.png').convert('RGB'))
+    left, right = sheet[:, 8:128], sheet[:, 132:252]
+    squares = [int((part == (230, 25, 75)).all(-1).sum()) for part in (left, right)]
+    assert min(squares) > 100  # the same colour on both sides

@@ -3,10 +3,12 @@
     python tools/visualization/browse_dataset.py CONFIG
     python tools/visualization/browse_dataset.py CONFIG --views 4 --number 6     # four draws of each of six pictures
     python tools/visualization/browse_dataset.py CONFIG --errors                 # findings of the data check
+    python tools/visualization/browse_dataset.py CONFIG --split test --predictions work_dirs/NAME/predictions.segm.json
 
 Detectors get boxes, masks and class names, crowds and ignored objects in grey; classifiers get their class. A class has
 one colour in all pictures. Batch steps of the model's data_preprocessor (mixup, padding, mean and std) come later and
-are not shown. --errors draws the pictures that check-data complains about, boxes at fault in red with their ids.
+are not shown. --errors draws the pictures that check-data complains about, boxes at fault in red with their
+ids. --predictions draws the truth beside what tools/test.py found (predictions.bbox.json, or .segm.json with masks).
 """
 
 import argparse
@@ -34,6 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rows', type=int, default=4, help='rows of a sheet; default 4')
     parser.add_argument('--side', type=int, default=320, help='longer side of a tile in pixels; default 320')
     parser.add_argument('--errors', action='store_true', help='show what the check of the data set complains about')
+    parser.add_argument('--predictions', metavar='FILE', help='draw truth beside these predictions, COCO JSON')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='of --predictions; default 0.3')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     return parser.parse_args()
 
@@ -76,6 +80,23 @@ def error_tiles(cfg: Any, args: argparse.Namespace) -> 'list[Image.Image]':
     return tiles
 
 
+def compared_tiles(cfg: Any, args: argparse.Namespace) -> 'list[Image.Image]':
+    """Draw truth beside prediction."""
+    if cfg.get('default_scope') != 'mmdet':
+        raise InputError("--predictions takes a detector's; mistakes draws those of a classifier")
+    from itertools import islice
+
+    from mmsparseswin.visualization.compared import truth_beside_prediction
+    from mmsparseswin.visualization.detector_scores import read_predictions, read_truth
+    from mmsparseswin.visualization.tested import coco_set
+
+    annotations, folder, names = coco_set(cfg, args.split)
+    truth = read_truth(annotations, names)
+    found = read_predictions(args.predictions, truth)
+    tiles = truth_beside_prediction(truth, found, names, folder, args.score_thr, args.side)
+    return list(islice(tiles, args.number))
+
+
 def main() -> None:
     """Draw the sheets."""
     args = parse_args()
@@ -88,9 +109,12 @@ def main() -> None:
     from mmsparseswin.visualization.sheets import contact_sheet
 
     cfg = run_config.load_config(args.config, args.cfg_options)
+    if args.errors and args.predictions:
+        raise InputError('--errors or --predictions, not both')
     if not args.errors:
         run_config.check_data(cfg, (args.split,))
-    tiles = error_tiles(cfg, args) if args.errors else augmented_tiles(cfg, args)
+    draw = error_tiles if args.errors else compared_tiles if args.predictions else augmented_tiles
+    tiles = draw(cfg, args)
     if not tiles:
         print('the check finds nothing that a picture could show')
         return
@@ -98,7 +122,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     columns = args.columns if args.views == 1 else args.views
     size = columns * args.rows
-    kind = 'errors' if args.errors else args.split
+    kind = 'errors' if args.errors else 'predictions' if args.predictions else args.split
     for number, first in enumerate(range(0, len(tiles), size), 1):
         contact_sheet(tiles[first : first + size], columns).save(out / f'{kind}_{number:03d}.png')
     print(f'{len(tiles)} pictures: {out}/{kind}_*.png')

@@ -35,10 +35,10 @@ def report_detector(cfg: Any, args: argparse.Namespace, page: Path) -> None:
     """Test if need be and write the page."""
     from mmsparseswin.visualization.detector_mistakes import write_detector_report
     from mmsparseswin.visualization.detector_scores import DetectorScores, load_hotcoco, read_predictions, read_truth
-    from mmsparseswin.visualization.tested import coco_test_set, test_detector
+    from mmsparseswin.visualization.tested import coco_set, test_detector
 
     load_hotcoco()  # before the test
-    annotations, folder, names = coco_test_set(cfg)
+    annotations, folder, names = coco_set(cfg, 'test')
     path = args.predictions or test_detector(cfg, args.checkpoint, args.trust_checkpoint)
     truth = read_truth(annotations, names)
     scores = DetectorScores(truth, read_predictions(path, truth), names, args.score_thr)
