@@ -1,7 +1,11 @@
 """Base class of all backbones: outputs, freezing, weights, and the protocol of the two libraries."""
 
+import inspect
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +18,7 @@ from mmsparseswin.checkpoints import LoadReport, load_pretrained
 from mmsparseswin.checkpoints.architecture import Reading
 from mmsparseswin.checkpoints.resizing import Resizing, resize_table
 from mmsparseswin.errors import InputError
+from mmsparseswin.hub.folders import save_pretrained
 from mmsparseswin.layers.grid import Grid, split_valid_area
 from mmsparseswin.layers.pre_norm import PreNormBlock
 from mmsparseswin.registry import MODELS
@@ -36,6 +41,7 @@ class TokenBackbone(BaseModule):
         arch_zoo: arch -> its settings.
         resizing: tensors of the state dict that are tied to a grid, see :mod:`mmsparseswin.checkpoints.resizing`.
         optional_parts: how names start that a file or the model may lack although the other has their stage.
+        given_options: what the constructor was given, by name; see :meth:`save_pretrained`.
         depths: blocks of each stage.
         out_indices: stages whose output is returned.
         out_channels: channels of each output.
@@ -55,6 +61,7 @@ class TokenBackbone(BaseModule):
     patch_embed: nn.Module
     absolute_pos_embed: nn.Parameter | None
     stages: nn.ModuleList
+    given_options: dict[str, Any]
     depths: tuple[int, ...]
     out_indices: tuple[int, ...]
 
@@ -64,9 +71,11 @@ class TokenBackbone(BaseModule):
         cls.__signature__ = full_signature(cls)
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
-        """Refuse unknown options before ``__init__`` runs."""
+        """Refuse unknown options before ``__init__`` runs, and keep the known ones."""
         reject_unknown(cls, options)
-        return super().__new__(cls)
+        model = super().__new__(cls)
+        model.given_options = deepcopy(dict(inspect.signature(cls).bind_partial(*args, **options).arguments))
+        return model
 
     def __init__(
         self,
@@ -223,6 +232,10 @@ class TokenBackbone(BaseModule):
             self._is_init = True
         else:
             super().init_weights()
+
+    def save_pretrained(self, folder: str | os.PathLike, license: str | None = None) -> Path:
+        """Save options and weights in a folder that :func:`mmsparseswin.from_pretrained` takes; return the folder."""
+        return save_pretrained(self, folder, license=license)
 
     def train(self, mode: bool = True) -> 'TokenBackbone':
         """Set the mode, keep frozen stages (and batch norms under ``norm_eval``) in eval mode, and return self."""

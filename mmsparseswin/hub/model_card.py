@@ -24,11 +24,11 @@ class Facts:
         library: 'mmdet', 'mmpretrain', or '' for a backbone alone.
         classes: names, in the order of labels.
         parameters: their number.
-        macs: multiply-accumulates of one image.
-        shape: height and width of that image.
         file: name of the weights.
-        sha256: of that file.
-        usage: lines of a shell or of Python that use the weights.
+        usage: lines of Python that use the weights.
+        macs: multiply-accumulates of one image, if they were counted.
+        shape: height and width of that image.
+        sha256: of the file.
         metrics: name -> value.
         training: epoch, iter, weights and command, as far as known.
         license: identifier of SPDX or of a model hub, or None.
@@ -39,11 +39,11 @@ class Facts:
     library: str
     classes: Sequence[str]
     parameters: int
-    macs: int | None
-    shape: tuple[int, int]
     file: str
-    sha256: str
     usage: str
+    macs: int | None = None
+    shape: tuple[int, int] = (0, 0)
+    sha256: str = ''
     metrics: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     license: str | None = None
@@ -56,8 +56,9 @@ def model_card(facts: Facts) -> str:
         rows = '\n'.join(f'| {_cell(name)} | {value:.6g} |' for name, value in facts.metrics.items())
         parts.append(f'## Metrics\n\n| metric | value |\n| --- | --- |\n{rows}')
     command = facts.training.get('command')
-    parts.append(f'## Training\n\n{_fenced(command, "shell") if command else "The command was not recorded."}')
-    parts.append(f'## Use\n\n{_fenced(facts.usage, "shell")}')
+    if facts.training:
+        parts.append(f'## Training\n\n{_fenced(command, "shell") if command else "The command was not recorded."}')
+    parts.append(f'## Use\n\n{_fenced(facts.usage, "python")}')
     if facts.classes:
         parts.append(f'## Classes\n\n{_fenced(", ".join(facts.classes), "text")}')
     return '\n\n'.join(parts) + '\n'
@@ -92,7 +93,8 @@ def _table(facts: Facts) -> str:
     if facts.macs is not None:
         rows.append(('MACs', f'{facts.macs:,} for one image of {facts.shape[0]} x {facts.shape[1]} (height x width)'))
     rows.append(('Weights', f'`{facts.file}`' + _kind(facts.training.get('weights'))))
-    rows.append(('SHA-256', f'`{facts.sha256}`'))
+    if facts.sha256:
+        rows.append(('SHA-256', f'`{facts.sha256}`'))
     trained = [f'{word} {facts.training[name]:,}' for name, word in _COUNTS if name in facts.training]
     if trained:
         rows.append(('Trained', ', '.join(trained)))

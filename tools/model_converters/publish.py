@@ -4,6 +4,7 @@
 
 OUT_DIR/NAME-1a2b3c4d.safetensors    the weights; 1a2b3c4d is the start of their SHA-256, which loaders of URLs compare.
                                      Inside, as JSON: classes, config, what is known of the training
+OUT_DIR/config.json                  the model: mmsparseswin.from_pretrained(OUT_DIR), push_to_hub(OUT_DIR, 'org/name')
 OUT_DIR/README.md                    the model card: parameters, MACs, classes, metrics, training command, license
 
 Averaged weights (EMA) are taken where the checkpoint has them. The file must fit the config's model exactly. What the
@@ -14,7 +15,9 @@ config says is published too, except for work_dir, load_from and the like: look 
 import argparse
 import json
 import math
+import sys
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 from mmsparseswin import cli
@@ -78,7 +81,9 @@ def main() -> None:
     from mmsparseswin.cli import run_config
     from mmsparseswin.cli.class_names import class_names
     from mmsparseswin.engine.safe_reader import install_safe_reader
+    from mmsparseswin.hub.folders import usage_of
     from mmsparseswin.hub.model_card import Facts, model_card
+    from mmsparseswin.hub.model_config import CONFIG_FILE, describe
     from mmsparseswin.hub.publishing import choose_weights, public_config, training_facts, write_published
 
     install_safe_reader()
@@ -99,6 +104,11 @@ def main() -> None:
     counts = run(model, shape, 'cpu').report.total
     folder, name = Path(args.out_dir), args.name or Path(args.config).stem
     meta = dict(dataset_meta=dict(classes=names), config_data=config, training=training)
+    try:
+        described = describe(model, cfg)
+    except InputError as error:
+        described = None
+        print(f'no {CONFIG_FILE} is written: {error}', file=sys.stderr)
     path, digest = write_published(chosen.state, folder, name, f'.{args.format}', meta)
     card = Facts(
         name=name,
@@ -110,12 +120,18 @@ def main() -> None:
         shape=shape,
         file=path.name,
         sha256=digest,
-        usage=f'mmsparseswin predict {Path(args.config).name} {path.name} photo.jpg',
+        usage=usage_of(str(folder))
+        if described
+        else f'from mmsparseswin.checkpoints import read_checkpoint\n\n'
+        f'tensors = read_checkpoint({path.name!r}).tensors',
         metrics=metrics,
         training=training,
         license=args.license,
     )
     write_atomically(folder / 'README.md', model_card(card).encode())
+    if described:
+        described = replace(described, classes=names, weights=path.name)
+        write_atomically(folder / CONFIG_FILE, described.to_text().encode())
     kind = {'averaged': 'the averaged weights', 'last': 'the weights of the last step'}.get(chosen.kind, 'the weights')
     print(f'{path}: {kind}, {counts.params:,} parameters, {len(names)} classes; {folder / "README.md"}')
 
