@@ -121,7 +121,7 @@ class ConditionedBlock(SwinBlock):
         self.norm1, self.norm2 = (nn.LayerNorm(dims, elementwise_affine=False) for _ in range(2))
         self.modulation = Modulation(cond_dims, dims, 6)
 
-    def forward(self, x: Tensor, grid: Grid, cond: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, grid: Grid, cond: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """(B, N, C) tokens of ``grid``, condition (B, cond_dims) -> (B, N, C)."""
         assert cond is not None
         fast = choose(x, self.attn, self.mlp)
@@ -135,7 +135,7 @@ class ConditionedBlock(SwinBlock):
 class PlainBlock(SwinBlock):
     """Swin block that no condition reaches, and whose drop path, as published, acts on the MLP alone."""
 
-    def forward(self, x: Tensor, grid: Grid, cond: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, grid: Grid, cond: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """(B, N, C) tokens of ``grid`` -> (B, N, C); ``cond`` is ignored."""
         fast = choose(x, self.attn, self.mlp)
         plan = window_plan(grid, self.attn.window, self.shift, x.device, self.shift_single)
