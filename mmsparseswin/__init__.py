@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from mmsparseswin import mim, registry  # noqa: F401  the registry registers the bare names
 
 if TYPE_CHECKING:
-    from mmsparseswin.backbones import SparseSwin, STViTR, Swin, create_model, list_models
+    from mmsparseswin.backbones import (
+        SparseSwin,
+        STViTR,
+        Swin,
+        create_model,
+        list_models,
+        to_timm,
+        to_transformers,
+    )
     from mmsparseswin.easy import load
     from mmsparseswin.hub import from_pretrained, push_to_hub, save_pretrained
     from mmsparseswin.layers.fast_path import fast_path
@@ -28,6 +36,8 @@ __all__ = [
     'load',
     'push_to_hub',
     'save_pretrained',
+    'to_timm',
+    'to_transformers',
 ]
 # Name -> module of what no backbone file has.
 _ELSEWHERE = {

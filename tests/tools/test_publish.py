@@ -5,6 +5,7 @@ import re
 
 import torch
 
+import mmsparseswin
 from mmsparseswin.engine.safe_reader import read_training_file
 
 TOOL = 'model_converters/publish.py'
@@ -31,6 +32,11 @@ def test_a_detector_predicts_as_its_checkpoint(tools, detector, tmp_path):
     assert re.search(r'\| MACs \| [\d,]{6,} for one image of 64 x 96', card)
     assert '| coco/bbox_mAP | 0.25 |\n| mine | 0.5 |' in card
     assert f'{detector.config} --work-dir run' in card
+    model = mmsparseswin.from_pretrained(tmp_path / 'out')
+    assert type(model).__name__ == 'RetinaNet'
+    assert model.dataset_meta['classes'] == ('square', 'disc')
+    assert all(torch.equal(value, expected['state_dict'][name]) for name, value in model.state_dict().items())
+    assert model.cfg.test_dataloader.dataset.pipeline[0].type == 'mmsparseswin.LoadImageFromFile'
     predicted = []
     for number, file in enumerate((detector.checkpoint, weights)):
         photo = detector.folder / 'coco' / 'images' / '000.jpg'
