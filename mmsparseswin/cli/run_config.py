@@ -181,6 +181,17 @@ def set_launcher(cfg: Config, launcher: str) -> None:
     cfg.model_wrapper_cfg.device_ids = None
 
 
+def check_device(device: str | None) -> None:
+    """Refuse to train or test elsewhere than on `device`: mmengine's Runner takes a GPU wherever there is one.
+
+    Raises:
+        InputError: `device` is of another kind.
+    """
+    if device is not None and device.partition(':')[0] != get_device():
+        here = f'training and evaluation run on {get_device()} here'
+        raise InputError(f'device {device!r}: {here}; CUDA_VISIBLE_DEVICES= hides GPUs if set before Python starts')
+
+
 def set_epochs(cfg: Config, epochs: int) -> None:
     """Train `epochs` epochs instead of the config's number, and stretch every schedule that is counted in epochs alike.
 

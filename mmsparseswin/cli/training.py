@@ -44,6 +44,8 @@ def train(
     Raises:
         InputError: a wrong config, option, checkpoint or data set.
     """
+    if not cfg.get('train_dataloader') or not cfg.get('train_cfg'):
+        raise InputError('the config has no train_dataloader and train_cfg: train with a config of a training')
     run_config.set_launcher(cfg, launcher)
     strategies.set_strategy(cfg)
     run_config.set_precision(cfg, amp)

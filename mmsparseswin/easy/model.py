@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.runner import autocast
 from rich.console import Console
 from rich.progress import track
 
 from mmsparseswin.checkpoints.training_files import check_checkpoint_file
 from mmsparseswin.cli import evaluation, run_config, training
+from mmsparseswin.cli.carried_config import open_carried
 from mmsparseswin.cli.own_data import set_data
 from mmsparseswin.cli.picture_sources import read_jobs
 from mmsparseswin.cli.predictors import load_predictor
@@ -32,7 +32,8 @@ def load(
     """Load a detector or classifier; from now on, mmengine reads checkpoints as data, too.
 
     Args:
-        model: path of an mmdet or mmpretrain config, or the name of one of ours, ``mmsparseswin::FOLDER/NAME.py``.
+        model: an mmdet or mmpretrain config, ``mmsparseswin::FOLDER/NAME.py`` one of ours; or weights that carry their
+            config, for predictions, see :func:`mmsparseswin.cli.carried_config.open_carried`.
         weights: checkpoint of a training with this config, .pth or .safetensors; without it, train first.
         device: 'cpu', 'cuda:0', ...; 'auto' takes a GPU if there is one.
         precision: 'float32', 'bfloat16', or 'auto': predictions in float32, training as the config says.
@@ -44,10 +45,12 @@ def load(
         raise InputError(f'precision {precision!r} is unknown; choose one of {", ".join(PRECISIONS)}')
     keep_freed_memory()
     install_safe_reader()
-    cfg = run_config.load_config(str(model))
+    if '::' in str(model) or Path(model).suffix in ('.py', '.json', '.yaml', '.yml') or weights is not None:
+        cfg, chosen = run_config.load_config(str(model)), str(weights) if weights else None
+    else:
+        cfg, chosen = open_carried(str(model))
     if weights is not None:
         check_checkpoint_file(str(weights))
-    chosen = str(weights) if weights else None
     return Model(cfg, str(model), chosen, None if device == 'auto' else device, precision)
 
 
@@ -114,7 +117,7 @@ class Model:
         Raises:
             InputError: a wrong option or data set.
         """
-        self._check_device()
+        run_config.check_device(self._device)
         prepared = self._prepare(data, work_dir, cfg_options)
         cfg = deepcopy(prepared)
         if self.weights and not options.get('resume'):
@@ -148,7 +151,7 @@ class Model:
         Raises:
             InputError: no weights yet, a wrong option or data set.
         """
-        self._check_device()
+        run_config.check_device(self._device)
         cfg, weights = self._prepare(data, work_dir, cfg_options), self._weights()
         with quiet_console():
             return evaluation.evaluate(cfg, weights, amp=self._amp, **options)[0]
@@ -164,7 +167,7 @@ class Model:
 
     def _weights(self) -> str:
         if self.weights is None:
-            raise InputError(f'{self._name} has no weights yet: load(..., weights=FILE), or train() first')
+            raise InputError(f'{self._name} is not trained yet: load(..., weights=FILE), or train() first')
         return self.weights
 
     def _load(self) -> Any:
@@ -173,11 +176,3 @@ class Model:
             with quiet_console():
                 self._predictor = load_predictor(deepcopy(self.cfg), weights, self._device, 0.3)
         return self._predictor
-
-    def _check_device(self) -> None:
-        """Refuse to run elsewhere than asked for: mmengine's Runner takes a GPU wherever there is one."""
-        if self._device is not None and self._device.partition(':')[0] != get_device():
-            here = f'training and evaluation run on {get_device()} here'
-            raise InputError(
-                f'device {self._device!r}: {here}; CUDA_VISIBLE_DEVICES= hides GPUs if set before Python starts'
-            )

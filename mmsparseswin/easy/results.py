@@ -8,6 +8,7 @@ import numpy as np
 
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import Job
+from mmsparseswin.log_filters import quiet_console
 
 
 class Result:
@@ -54,7 +55,8 @@ class Result:
         import mmcv
 
         pixels = mmcv.imread(str(self.path)) if self._job.pixels is None else self._job.pixels
-        drawn = self._predictor.draw(np.ascontiguousarray(pixels[..., ::-1]), self.record)
+        with quiet_console():
+            drawn = self._predictor.draw(np.ascontiguousarray(pixels[..., ::-1]), self.record)
         if path is not None:
             mmcv.imwrite(drawn[..., ::-1], str(path))
         return drawn

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from mmsparseswin.errors import InputError
-from mmsparseswin.hub.folders import CARD, load_folder, save
+from mmsparseswin.hub.folders import CARD, Fetch, load_folder, save
 from mmsparseswin.hub.model_config import CONFIG_FILE, ModelConfig, read_config
 
 _REPO = r'[A-Za-z0-9][\w.-]*/[\w.-]+'
@@ -49,32 +49,46 @@ def from_pretrained(
             huggingface_hub is missing.
     """
     text = os.fspath(name)
-    folder = Path(text).expanduser()
+    asked: dict[str, Any] = dict(revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
+    return load_folder(find_files(text, asked), text, options)
+
+
+def find_files(name: str, asked: dict[str, Any] | None = None) -> Fetch:
+    """Return what finds a file of a folder or of a repository on the hub, by its name.
+
+    Args:
+        name: a folder, or 'org/name' on the hub.
+        asked: arguments of ``hf_hub_download``; its revision becomes the commit of the first file that is found.
+
+    Raises:
+        InputError: no such folder, and no name on a hub; or a folder with a revision.
+    """
+    asked = {'revision': None, 'cache_dir': None} if asked is None else asked
+    folder, revision = Path(name).expanduser(), asked['revision']
     if folder.is_dir():
         if revision is not None:
             raise InputError(f'{folder} is a folder, which has no revision {revision!r}')
-        return load_folder(lambda file: path if (path := folder / file).is_file() else None, str(folder), options)
-    if not re.fullmatch(_REPO, text, re.ASCII):
-        raise InputError(f'{text}: there is no such folder, and it is no name on a hub, as org/name is')
-    asked: dict[str, Any] = dict(revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
+        return lambda file: path if (path := folder / file).is_file() else None
+    if not re.fullmatch(_REPO, name, re.ASCII):
+        raise InputError(f'{name}: there is no such folder, and it is no name on a hub, as org/name is')
 
     def fetch(file: str) -> Path | None:
         hub = _hub()
-        with _named_errors(text, revision):
+        with _named_errors(name, revision):
             try:
-                path = Path(hub.hf_hub_download(text, file, **asked))
+                path = Path(hub.hf_hub_download(name, file, **asked))
                 if re.fullmatch('[0-9a-f]{40}', path.parent.name):
                     asked['revision'] = path.parent.name  # the other files come from the same commit
                 return path
             except hub.errors.LocalEntryNotFoundError:
                 # Offline nobody knows if the repository has such a file: it is absent if others are there.
-                if _in_cache(hub, text, asked):
+                if _in_cache(hub, name, asked):
                     return None
                 raise
             except hub.errors.EntryNotFoundError:
                 return None
 
-    return load_folder(fetch, text, options)
+    return fetch
 
 
 def push_to_hub(

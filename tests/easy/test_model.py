@@ -1,6 +1,5 @@
 """One object from Python: train on own data, predict whatever holds pictures, evaluate."""
 
-import json
 import re
 import shutil
 import signal
@@ -18,32 +17,6 @@ import mmsparseswin
 from mmsparseswin.easy import Model
 from mmsparseswin.errors import InputError
 from tools import tiny
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory) -> Path:
-    """A data set in COCO's layout, of other classes than the config's."""
-    root = tmp_path_factory.mktemp('own')
-    tiny.draw_coco(root / 'data')
-    content = json.loads((root / 'data/annotations.json').read_text())
-    for category, name in zip(content['categories'], ('plate', 'cup'), strict=True):
-        category['name'] = name
-    content['categories'].append(dict(id=99, name='fork'))
-    for split in ('train', 'val'):
-        path = root / f'data/annotations/instances_{split}.json'
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content))
-    (root / 'data/annotations.json').unlink()
-    return root
-
-
-@pytest.fixture(scope='module')
-def model(folder) -> Model:
-    """A detector trained for one epoch on `folder`."""
-    config = tiny.write_detector(folder, folder / 'data')
-    loaded = mmsparseswin.load(config)
-    assert loaded.train(data=folder / 'data', epochs=1, work_dir=folder / 'run') is loaded
-    return loaded
 
 
 def sure(model: Model, images, **options):
@@ -177,7 +150,7 @@ def test_wrong_loads_are_one_line(folder, model):
     bare = mmsparseswin.load(folder / 'detector.py')
     assert 'not trained' in repr(bare)
     for call in (bare.predict, bare.evaluate):
-        with pytest.raises(InputError, match='has no weights yet'):
+        with pytest.raises(InputError, match='is not trained yet'):
             call(folder / 'data')
     elsewhere = mmsparseswin.load(folder / 'detector.py', model.weights, device='cuda:7')
     with pytest.raises(InputError, match="device 'cuda:7'"):

@@ -31,6 +31,7 @@ ROOMS = {
     'analysis': 'Analysis',
     'shapes': 'Embedded data set',
     'label_formats': 'Label formats',
+    'easy': 'One call',
 }
 ROLE = re.compile(r':(?:class|data|func|meth|mod):(?=<code>)')
 LINK = re.compile(r'(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))')
