@@ -70,16 +70,33 @@ MODELS = _child(
         *_wing('mmdet', 'detection', 'float32', 'necks', 'roi_heads', 'valid_area'),
         *_wing('mmdet', 'detection.ssd', 'head', 'merged_swin', 'six_maps'),
         *_wing('mmdet', 'detection.sparse_swin_det', 'bifpn', 'detector', 'head'),
-        *(f'mmsparseswin.generation.{module}' for module in ('model', 'peers', 'swin_unet')),
+        *(f'mmsparseswin.generation.{module}' for module in ('lenet', 'model', 'peers', 'swin_unet')),
     ],
 )
 TASK_UTILS = _child(root.TASK_UTILS, [*_wing('mmdet', 'detection', 'ssd.priors'), 'mmsparseswin.generation.processes'])
 TRANSFORMS = _child(root.TRANSFORMS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'ssd.augmentation')])
-METRICS = _child(root.METRICS, ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'metrics')])
-DATASETS = _child(root.DATASETS, _wing('mmpretrain', 'classification', 'cifar', 'imagenet100', 'mnist'))
+METRICS = _child(
+    root.METRICS,
+    [
+        'mmsparseswin.engine',
+        *_wing('mmdet', 'detection', 'metrics'),
+        *_wing('mmpretrain', 'generation', 'drawing_metric'),
+    ],
+)
+DATASETS = _child(
+    root.DATASETS,
+    [
+        *_wing('mmpretrain', 'classification', 'cifar', 'imagenet100', 'mnist'),
+        *_wing('mmpretrain', 'generation', 'requests'),
+    ],
+)
 HOOKS = _child(
     root.HOOKS,
-    ['mmsparseswin.engine', *_wing('mmdet', 'detection', 'pictures_hook'), 'mmsparseswin.generation.averaging'],
+    [
+        'mmsparseswin.engine',
+        *_wing('mmdet', 'detection', 'pictures_hook'),
+        *('mmsparseswin.generation.averaging', 'mmsparseswin.generation.sheet_hook'),
+    ],
 )
 LOOPS = _child(root.LOOPS, ['mmsparseswin.engine'])
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, ['mmsparseswin.engine'])

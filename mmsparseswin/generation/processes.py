@@ -51,7 +51,9 @@ class Diffusion:
         if prediction not in ('v_prediction', 'epsilon'):
             raise InputError(f"prediction {prediction!r} is unknown; choose 'v_prediction' or 'epsilon'")
         if zero_snr and prediction == 'epsilon':
-            raise InputError("zero_snr needs prediction='v_prediction': from pure noise, noise tells no picture")
+            raise InputError(
+                "zero_snr does not work with prediction='epsilon': pure noise tells no picture; set zero_snr=False"
+            )
         self.prediction, self.min_snr, self.clip, self.steps = prediction, min_snr, clip, steps
         betas = diffusers('schedulers.scheduling_ddpm').betas_for_alpha_bar(steps, max_beta)
         self.options = dict(

@@ -131,7 +131,7 @@ class SwinUNet(nn.Module):
         if x.shape[1:] != (self.in_channels, self.img_size, self.img_size):
             raise InputError(
                 f'pictures of {x.shape[1]} x {x.shape[2]} x {x.shape[3]}; this SwinUNet draws '
-                f'{self.in_channels} x {self.img_size} x {self.img_size} (channels, height, width)'
+                f'{self.in_channels} x {self.img_size} x {self.img_size} (channels, height, width); give it this size'
             )
         cond = self.time(time)
         if self.adaln:

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +39,7 @@ def losses(run: Path) -> dict[int, float]:
 def trained(tools, digits, tmp_path_factory):
     """A run of two epochs, and the same in two parts."""
     folder = tmp_path_factory.mktemp('runs')
-    options = ['--cfg-options', f'data_root={digits}', *SMALL]
+    options = ['--no-validate', '--cfg-options', f'data_root={digits}', *SMALL]
     for run, epochs, more in (('whole', 2, []), ('parts', 1, []), ('parts', 2, ['--resume'])):
         done = tools.run(
             'train.py', CONFIG, '--work-dir', run, *more, *options, f'train_cfg.max_epochs={epochs}', cwd=folder
@@ -54,6 +57,37 @@ def test_a_resumed_run_has_the_losses_and_averages_of_the_unbroken_one(trained):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     moved = [name for name in states[0] if name.startswith('averaged.')]
     assert any(not torch.equal(states[0][name], states[0][name.replace('averaged.', 'unet.', 1)]) for name in moved)
+
+
+def test_an_evaluation_judges_and_draws_a_sheet(tools, digits, trained, tmp_path):
+    init_default_scope('mmpretrain')
+    cfg = Config.fromfile(ROOT / 'configs/generation/lenet_mnist.py')
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'judge.pth')
+    few = [f'data_root={digits}', 'model.draw_steps=2', f'test_evaluator.judge.checkpoint={tmp_path / "judge.pth"}']
+    few.append('test_dataloader.dataset.count=90')
+    checkpoint = trained / 'whole/epoch_2.pth'
+    found = []
+    for batch, run in ((90, 'a'), (50, 'b')):
+        options = ['--cfg-options', *few, f'test_dataloader.batch_size={batch}']
+        out = ['--work-dir', run, '--out', f'{run}.json', '--out-item', 'metrics']
+        done = tools.run('test.py', CONFIG, checkpoint, *out, *options, cwd=tmp_path)
+        assert done.code == 0, done.err
+        found.append(json.loads((tmp_path / f'{run}.json').read_text()))
+    names = ['accuracy', 'distance', 'distance_over_floor', 'floor', 'recall']
+    assert [name for name in sorted(found[0]) if name.startswith('drawn/')] == [f'drawn/{name}' for name in names]
+    assert found[0]['drawn/distance'] == pytest.approx(found[1]['drawn/distance'], rel=1e-2)  # batches change nothing
+    (sheet,) = (tmp_path / 'a').glob('drawn_*.png')
+    with Image.open(sheet) as picture:
+        assert picture.size == (298, 298)
+
+
+def test_without_a_judge_one_line_says_what_to_do_before_anything_is_trained(tools, digits, tmp_path):
+    options = ['--cfg-options', f'data_root={digits}', *SMALL]
+    done = tools.run('train.py', CONFIG, '--work-dir', 'run', *options, cwd=tmp_path)
+    assert done.code
+    assert done.err.splitlines()[-1].startswith('error: no judge at work_dirs/lenet_mnist/epoch_4.pth: train it with')
+    assert losses(tmp_path / 'run') == {}
 
 
 def pictures(folder: Path) -> dict[str, bytes]:

@@ -38,6 +38,7 @@ TITLES = {
     'detection': 'COCO data and detectors',
     'classification': 'Class folders and classifiers',
     'label_formats': 'Labels to convert',
+    'generation': 'Drawing pictures',
     'shapes': 'The embedded data set',
     'small files': 'Images and installation',
     'analysis': 'Attention, features, counts',
