@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'yolo-to-coco': ('dataset_tools/yolo_to_coco.py', 'convert YOLO labels to COCO JSON'),
     'flops': ('analysis_tools/get_flops.py', 'count parameters, MACs, FLOPs and activations'),
     'benchmark': ('analysis_tools/benchmark.py', 'time backbones, detectors and classifiers beside other libraries'),
+    'sweep': ('analysis_tools/sweep.py', 'find the settings of a trained model that give most accuracy for the time'),
     'profile-job': ('analysis_tools/profile_job.py', 'profile a training or test by part'),
     'extract-features': ('analysis_tools/extract_features.py', "write a classifier's features and draw its attention"),
     'equal-budget': ('experiments/equal_budget.py', 'train several configs for the same minutes and compare them'),
