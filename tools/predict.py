@@ -14,13 +14,18 @@ predictions/predictions.json   of a detector: COCO layout (images, annotations w
 Classes have the names in the checkpoint, else those of the config's data set. Pictures that an earlier run drew into
 predictions/pictures are not predicted again.
 
+With --show-windows also predictions/pictures/photo.jpg.windows.png: the image as the model sees it, and which windows
+each stage keeps of it (model.backbone.keep_windows, docs/sparsity.md); the others are dark.
+
 A picture that cannot be predicted is named on stderr; the others are not lost, and the exit code is 1.
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -43,6 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='cpu, cuda:0, ...; default: a GPU if there is one')
     cli.add_amp_option(parser)
     parser.add_argument('--no-pictures', action='store_true', help='write the JSON file only')
+    parser.add_argument('--show-windows', action='store_true', help='draw the windows that the model keeps')
     parser.add_argument('--resume', action='store_true', help='go on with the pictures that a stopped run left')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     cli.add_trust_option(parser)
@@ -54,6 +60,8 @@ def main() -> None:
     args = parse_args()
     if args.batch_size < 1:
         raise InputError(f'--batch-size {args.batch_size}: must be at least 1')
+    if args.show_windows and args.batch_size > 1:
+        raise InputError('--show-windows draws one image after the other: leave out --batch-size')
     from mmengine.runner import autocast  # torch comes after the command line: --help answers at once
 
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file
@@ -73,7 +81,13 @@ def main() -> None:
     predictor = load_predictor(cfg, args.checkpoint, args.device, args.score_thr)
     half = run_config.tests_in_half(args.amp)
     run = dict(config=args.config, checkpoint=args.checkpoint, score_thr=args.score_thr)
+    windows: Any = contextlib.nullcontext()
+    if args.show_windows:
+        from mmsparseswin.analysis.window_pictures import record_windows, save_windows
+
+        windows = record_windows(predictor.inferencer.model)
     with (
+        windows as seen,
         PredictionLines(out / 'predictions.jsonl', run, args.resume) as lines,
         Progress(console=Console(stderr=True)) as bar,
     ):
@@ -83,6 +97,8 @@ def main() -> None:
             with autocast(enabled=half):
                 for job, record in predict_each(predictor, batch, None if args.no_pictures else out / 'pictures'):
                     lines.add(record, job.path)
+                    if args.show_windows:
+                        save_windows(seen, predictor.inferencer.model, out / 'pictures' / f'{job.name}.windows.png')
             bar.advance(task, len(batch))
     done = [lines.records[str(job.name)] for job in jobs if str(job.name) in lines.records]
     if not done:

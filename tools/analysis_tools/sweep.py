@@ -26,6 +26,7 @@ OUT/front.png      accuracy over time
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -87,9 +88,8 @@ def main() -> None:
     run = dict(config=args.config, checkpoint=args.checkpoint, options=args.cfg_options, metric=args.metric, grid=grid)
     records = search.Records(args.out_dir / 'points.jsonl', run, args.resume)
     measure = Meter(args, records.records).measure
-    if args.search is None:
-        steps = search.run_grid(records, grid, measure)
-    else:
+    steps: Iterator[float] = search.run_grid(records, grid, measure)
+    if args.search is not None:
         steps = search.run_search(records, grid, measure, args.search, args.method, args.seed)
     columns = (TextColumn('{task.description}'), BarColumn(), TextColumn('left:'), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
