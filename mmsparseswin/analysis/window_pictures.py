@@ -80,9 +80,7 @@ def record_windows(model: nn.Module) -> Iterator[list[Seen]]:
                     if isinstance(block, SwinBlock):
                         phases.setdefault(block.phase, block)  # its blocks have the same windows
                 for block in phases.values():
-                    hooks.enter_context(
-                        block.register_forward_pre_hook(lambda b, args, i=i: note(i, b, args))  # type: ignore[misc]
-                    )
+                    hooks.enter_context(block.register_forward_pre_hook(lambda b, args, i=i: note(i, b, args)))
         yield seen
 
 

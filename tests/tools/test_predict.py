@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from mmsparseswin.image_files import batches, can_be_drawn, find_images
@@ -159,3 +160,15 @@ def test_a_stopped_run_goes_on(tools, detector, photos, tmp_path):
     result = tools.run(*command[:-1], '0.5', '--resume', cwd=tmp_path)
     assert result.code == 2
     assert 'was written with score_thr 0.008 (now 0.5)' in result.errors[0]
+
+
+def test_the_windows_that_a_model_keeps_are_drawn(tools, classifier, photos, tmp_path):
+    config, checkpoint = tiny.write_windows(tmp_path, classifier.config)
+    call = ['predict.py', config, checkpoint, photos / '000.jpg', '--show-windows', '--no-pictures', '--cfg-options']
+    done = tools.run(*call, 'model.backbone.keep_windows=0.25', cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert [path.name for path in (tmp_path / 'predictions' / 'pictures').iterdir()] == ['000.jpg.windows.png']
+    assert Image.open(tmp_path / 'predictions' / 'pictures' / '000.jpg.windows.png').size[0] > 200
+    done = tools.run(*call, 'model.backbone.keep_windows=1', cwd=tmp_path)
+    assert done.code == 2
+    assert 'the model keeps all windows' in done.err

@@ -1,11 +1,9 @@
 """Test tools/analysis_tools/sweep.py on a detector and on a classifier with windows: files, resuming, errors."""
 
 import json
-import re
 import shlex
-from pathlib import Path
 
-import torch
+import tiny
 
 SHORT = ('--seconds', '0.05', '--min-rounds', '2')
 
@@ -36,29 +34,8 @@ def test_a_grid_of_a_detector_gives_a_front_whose_lines_run(tools, detector, tmp
     assert json.loads((tmp_path / 'm.json').read_text()).get('coco/bbox_mAP', 0) == best['accuracy']
 
 
-def with_windows(classifier, folder: Path) -> tuple[Path, Path]:
-    """Write the tiny classifier with a Swin as its backbone, and a checkpoint of its first weights."""
-    from mmengine.config import Config
-    from mmpretrain.registry import MODELS
-
-    text = classifier.config.read_text()
-    swin = (
-        "backbone=dict(type='mmsparseswin.Swin', arch=dict(embed_dims=16, depths=(2,), num_heads=(2,)), "
-        "window_size=2, out_type='avg_featmap'),"
-    )
-    text = re.sub(
-        r'backbone=dict\(.*?\)\),|backbone=dict\(type=.ResNet.*?out_indices=\(1,\)\),', swin, text, flags=re.S
-    )
-    config = folder / 'windows.py'
-    config.write_text(text.replace("    neck=dict(type='GlobalAveragePooling'),\n", ''))
-    torch.manual_seed(0)
-    model = MODELS.build(Config.fromfile(config).model)
-    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'windows.pth')
-    return config, folder / 'windows.pth'
-
-
 def test_a_search_over_the_windows_of_a_classifier_goes_on_after_a_stop(tools, classifier, tmp_path):
-    config, checkpoint = with_windows(classifier, tmp_path)
+    config, checkpoint = tiny.write_windows(tmp_path, classifier.config)
     grid = ['keep_windows.0=1,0.5,0.25', 'precision=fp32,bf16', 'model.backbone.window_size=2,3']
     args = ['--grid', *grid, '--search', '600', '--out-dir', 'out']
     done = sweep(tools, config, checkpoint, *args, cwd=tmp_path)

@@ -132,6 +132,26 @@ def write_classifier(folder: Path, root: Path) -> Path:
     return path
 
 
+def write_windows(folder: Path, classifier: Path) -> tuple[Path, Path]:
+    """Write the config `classifier` with a Swin as its backbone, and a checkpoint of its first weights."""
+    import torch
+    from mmengine.config import Config
+    from mmpretrain.registry import MODELS
+
+    config = folder / 'windows.py'
+    config.write_text(
+        classifier.read_text()
+        + "model['backbone'] = dict(type='mmsparseswin.Swin', arch=dict(embed_dims=16, depths=(2,), num_heads=(2,)),\n"
+        "                         window_size=2, out_type='avg_featmap')\n"
+        "del model['neck']\n"
+    )
+    torch.manual_seed(0)
+    cfg = Config.fromfile(config)
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / 'windows.pth')
+    return config, folder / 'windows.pth'
+
+
 def edit(root: Path, change: Callable[[dict], object]) -> None:
     """Change the annotations below `root` in place."""
     path = root / 'annotations.json'
