@@ -62,7 +62,6 @@ def test_mistakes_end_in_one_line_before_anything_runs(tools, detector, tmp_path
         (['--search', '0'], 'above 0'),
         (['--grid', 'sise=1'], 'choose from size'),
         (['--grid', 'keep_windows=0.5'], 'no backbone of mmsparseswin'),
-        (['--grid', 'model.test_cfg.nms_prr=5'], 'nms_pre'),
         (['--grid', 'size=0.5', '--metric', 'mIoU'], '--metric mIoU: the evaluator returns coco/bbox_mAP'),
     ]:
         out = tmp_path / words[:5].strip('-: ')
