@@ -19,10 +19,10 @@ Accuracy is that of the config's own test. Time is of one image, loaded, predict
 the config as it is. --search takes a time budget in seconds and, without a --grid, values of its own for image size,
 windows of each stage, proposals and boxes before suppression. A point that cannot be measured is named with the reason.
 
-OUT/points.jsonl   a line per point, as soon as it is measured; --resume goes on behind them
-OUT/sweep.md       all points, and the command line of each point of the front
-OUT/sweep.json     the same with all scores, machine and versions
-OUT/front.png      accuracy over time
+WORK_DIR/points.jsonl  a line per point, as soon as it is measured; --resume goes on behind them
+WORK_DIR/sweep.md      all points, and the command line of each point of the front
+WORK_DIR/sweep.json    the same with all scores, machine and versions
+WORK_DIR/front.png     accuracy over time
 """
 
 import argparse
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seconds', type=float, default=2.0, help='of timing per point and turn; default 2')
     parser.add_argument('--min-rounds', type=int, default=5, help='least number of images timed per point; default 5')
-    parser.add_argument('--out-dir', type=Path, help='folder for the results; default work_dirs/sweep/<config name>')
+    parser.add_argument('--out-dir', type=Path, help='WORK_DIR, for the results; default work_dirs/sweep/<config name>')
     parser.add_argument('--resume', action='store_true', help='go on with the points that a stopped sweep left')
     parser.add_argument(
         '--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', help='for all points'

@@ -76,7 +76,7 @@ def as_markdown(records: Sequence[dict[str, Any]], lines: dict[str, str], facts:
 
 
 def write(out: Path, records: Sequence[dict[str, Any]], lines: dict[str, str]) -> str:
-    """Write sweep.json, sweep.md and front.png into ``out``; return the text of sweep.md."""
+    """Write JSON, table and picture into ``out``; return the text of the table."""
     facts = environment()
     letters = dict(name_front(records))
     best = {letter: dict(record, command=lines[letter]) for letter, record in letters.items()}
