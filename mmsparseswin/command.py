@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'dataset-report': ('visualization/dataset_report.py', 'write a page about the data sets of a detector'),
     'mistakes': ('visualization/mistakes.py', 'test a checkpoint and write a page about its mistakes'),
     'analyze': ('visualization/mistakes.py', 'the same as mistakes'),
+    'cam': ('visualization/cam.py', 'draw what predictions go by (Grad-CAM), and feature maps'),
+    'embed': ('visualization/embed.py', 'draw features of images in the plane (t-SNE)'),
     'curves': ('visualization/curves.py', 'draw losses and scores of runs, or the learning rate of a config'),
     'generate': ('generate.py', 'draw pictures of given classes with a trained SwinUNet'),
     'convert': ('model_converters/convert.py', 'convert Swin or SparseSwin weights of other libraries to ours'),

@@ -121,3 +121,22 @@ def test_browse_draws_truth_beside_prediction(tools, detector):
     left, right = sheet[:, 8:128], sheet[:, 132:252]
     squares = [int((part == (230, 25, 75)).all(-1).sum()) for part in (left, right)]
     assert min(squares) > 100  # the same colour on both sides
+
+
+def test_cam_draws_a_detector_and_a_classifier(tools, detector, classifier):
+    image = detector.folder / 'coco' / 'images' / '001.jpg'
+    options = ['--channels', 4, '--class', 'disc']
+    command = ['visualization/cam.py', detector.config, detector.checkpoint, image]
+    refused = tools.run(*command, cwd=detector.folder)
+    assert refused.errors[0].endswith('use --method eigencam')  # a one-stage head
+    done = tools.run(*command, '--method', 'eigencam', *options, cwd=detector.folder)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].startswith('001.jpg: disc ')
+    assert Image.open(detector.folder / 'cam' / '001.jpg.png').width > 600
+    assert (detector.folder / 'cam' / '001.jpg.features.png').is_file()
+    image = classifier.folder / 'images' / 'a' / '000.jpg'
+    command = ['visualization/cam.py', classifier.config, classifier.checkpoint, image]
+    refused = tools.run(*command, cwd=classifier.folder)
+    assert 'name a layer with --layer' in refused.errors[0]
+    done = tools.run(*command, '--layer', 'backbone.layer1', cwd=classifier.folder)
+    assert done.code == 0, done.err + done.out
