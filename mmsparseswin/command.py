@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'embed': ('visualization/embed.py', 'draw features of images in the plane (t-SNE)'),
     'curves': ('visualization/curves.py', 'draw losses and scores of runs, or the learning rate of a config'),
     'generate': ('generate.py', 'draw pictures of given classes with a trained SwinUNet'),
+    'export': ('export.py', 'write a model as ONNX, OpenVINO, torch.export or TorchScript, and prove it'),
     'convert': ('model_converters/convert.py', 'convert Swin or SparseSwin weights of other libraries to ours'),
     'publish': ('model_converters/publish.py', 'write the weights of a checkpoint for others, with a model card'),
     'print-config': ('misc/print_config.py', 'print a config with its bases merged, or one part of it'),

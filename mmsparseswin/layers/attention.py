@@ -97,7 +97,7 @@ class WindowAttention(nn.Module):
             (B, N, C), and the weights (windows of the whole batch, heads, area, area), windows in row-major order.
         """
         out, weights = self.mix(self.project(x, plan, fast), plan, need_weights, fast)
-        return out.view(x.shape), weights
+        return out.view(x.shape) if plan.flat else out, weights
 
     def project(self, x: Tensor, plan: WindowPlan, fast: FastPath) -> Tensor:
         """Normalised tokens (B, N, C) -> queries, keys and values (B or 1, windows * area, 3C) in window order."""

@@ -1,5 +1,7 @@
 """Bicubic resizing as constant matrices: differentiable, deterministic and exportable."""
 
+from operator import index
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,12 +20,18 @@ def resize_matrix(source: int, target: int) -> Tensor:
     return F.interpolate(impulses, (source, target), mode='bicubic', antialias=target < source)[0, 0].t().contiguous()
 
 
+def _sides(maps: Tensor) -> tuple[int, int]:
+    """Return height and width of (..., h, w), constants to a tracer: tables are made for numbers."""
+    return index(maps.shape[-2]), index(maps.shape[-1])
+
+
 def resize_map(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize maps (..., h, w) to (..., *size); the identity when the size is theirs already."""
-    if x.shape[-2:] == size:
+    height, width = _sides(x)
+    if (height, width) == size:
         return x
-    rows = resize_matrix(x.shape[-2], size[0]).to(x)
-    cols = resize_matrix(x.shape[-1], size[1]).to(x)
+    rows = resize_matrix(height, size[0]).to(x)
+    cols = resize_matrix(width, size[1]).to(x)
     return rows @ (x @ cols.t())
 
 
@@ -33,8 +41,8 @@ def resize_sums(maps: Tensor, size: tuple[int, int]) -> Tensor:
     Weights are scaled by the ratio of areas. Bicubic borders do not keep sums exactly; the rest is spread evenly, so
     that a constant field has the same sum at every size (docs/models/sparse_swin.md, 'Any size').
     """
-    area = size[0] * size[1]
-    new = resize_map(maps, size).flatten(-2) * (maps.shape[-2] * maps.shape[-1] / area)
+    (height, width), area = _sides(maps), size[0] * size[1]
+    new = resize_map(maps, size).flatten(-2) * (height * width / area)
     rest = maps.flatten(-2).sum(-1, keepdim=True) - new.sum(-1, keepdim=True)
     return (new + rest / area).unflatten(-1, size)
 

@@ -7,6 +7,7 @@ recovered by cross attention from image queries to tokens.
 """
 
 import math
+from operator import index
 
 import torch
 import torch.nn.functional as F
@@ -282,10 +283,11 @@ class SparseStage(nn.Module):
     def _collect(self, features: Tensor) -> Tensor:
         """Features (B, E, h, w) -> (B, E, tokens): the linear layer over positions, at any size."""
         bias = self._token_bias()
+        height, width = index(features.shape[-2]), index(features.shape[-1])  # constants to tracers, as tables are
         if self.token_resize == 'weight':
-            weight = self.weight_at((features.shape[-2], features.shape[-1]))
+            weight = self.weight_at((height, width))
             return F.linear(features.flatten(2), weight) + bias
-        rows, cols = self._tiles(features.shape[-2], features.shape[-1])
+        rows, cols = self._tiles(height, width)
         side = self.grid_size
         tiles = resize_map(features, (rows * side, cols * side)).unflatten(3, (cols, side)).unflatten(2, (rows, side))
         tiles = tiles.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(1, 2)  # (B, tiles, E, side * side)

@@ -19,7 +19,7 @@ BEGIN, END = '<!-- begin: drawn by tools/dev/draw_architecture.py -->', '<!-- en
 # A module imports from its own room and from lower levels; rooms of one level do not know each other.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ('small files', 'mmcv_ops'),
-    ('layers',),
+    ('layers', 'runtime'),
     ('checkpoints',),
     ('hub',),
     ('backbones',),
@@ -27,7 +27,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('cli',),
     ('easy',),
     ('analysis',),
-    ('benchmark', 'visualization'),
+    ('benchmark', 'export', 'visualization'),
     ('commands',),
     ('tools',),
 )

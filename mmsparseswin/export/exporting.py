@@ -1,0 +1,164 @@
+"""Export a model: write the file aside, run it beside eager PyTorch, and only then give it its name."""
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmsparseswin import __version__
+from mmsparseswin.errors import InputError
+from mmsparseswin.export.comparison import ALLOWED, compare, eager, open_file, time_both
+from mmsparseswin.export.formats import FORMATS, Plan, check_installed, write
+from mmsparseswin.export.pictures import Normalize, WithNormalize, read_pictures
+from mmsparseswin.export.subjects import Pixels, Subject
+from mmsparseswin.layers.processor import processor
+
+VERSION = 1  # of the JSON file
+
+
+def check_request(name: str, out: Path, shape: tuple[int, int]) -> None:
+    """Refuse what cannot be written, before a model is built.
+
+    Raises:
+        InputError: a missing package, the wrong end of a file's name, a folder that cannot be written, a wrong shape.
+    """
+    check_installed(name)
+    suffix = FORMATS[name].suffix
+    if out.suffix != suffix:
+        raise InputError(f'--out {out}: files of --format {name} end in {suffix}')
+    if out.is_dir():
+        raise InputError(f'--out {out} is a folder; name a file')
+    if min(shape) < 1:
+        raise InputError(f'--shape {shape[0]} {shape[1]}: give a height and a width in pixels')
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise InputError(f'--out {out}: cannot write to its folder: {error.strerror}') from None
+
+
+def export(
+    subject: Subject,
+    name: str,
+    out: Path,
+    shape: tuple[int, int],
+    batch: bool = False,
+    order: str | None = None,
+    images: list[str] | None = None,
+) -> dict[str, Any]:
+    """Export `subject`; the file has its name only if its runtime gives the numbers of eager PyTorch.
+
+    Args:
+        subject: the model.
+        name: a key of `FORMATS`.
+        out: the file; a JSON file of the same name and '.json' is written beside it.
+        shape: height and width of the images.
+        batch: take any number of images at once, in place of one.
+        order: 'bgr' or 'rgb': take pictures of uint8 (B, H, W, 3) in this order and normalise them inside; None: take
+            normalised float images (B, 3, H, W).
+        images: pictures to compare on, files and folders; None draws some.
+
+    Returns:
+        What the JSON file says.
+
+    Raises:
+        InputError: no mean and std to normalise with, unreadable pictures, or a file that computes other numbers.
+    """
+    check_request(name, out, shape)
+    pictures, source = read_pictures(images, shape)
+    module, inputs, pixels = subject.module, torch.from_numpy(pictures), subject.pixels
+    if order is not None:
+        if pixels is None:
+            raise InputError('--preprocess: a backbone by name has no mean and std; give a config')
+        module = WithNormalize(Normalize(pixels, order), module)
+        inputs = inputs if order == 'bgr' else inputs.flip(3)
+    else:
+        inputs = Normalize(pixels or Pixels('rgb', (0.0,) * 3, (255.0,) * 3), 'bgr')(inputs)
+    module.eval().requires_grad_(False)
+    images_, ours = inputs.contiguous().numpy(), eager(module)
+    example = inputs[[0, -1]].contiguous()
+    with _aside(out) as path:
+        write(name, Plan(module, example, batch, subject.outputs), path)
+        theirs = open_file(name, path)
+        differences = compare(ours, theirs, images_, batch, subject.outputs)
+        milliseconds = time_both(ours, theirs, images_[:1])
+        results = theirs(images_[:1])
+        report = {
+            'mmsparseswin_export': VERSION,
+            'format': name,
+            'task': subject.task,
+            **subject.origin,
+            'classes': subject.classes,
+            'precision': 'float32',
+            'input': _describe_input(example, batch, order, pixels),
+            'outputs': [
+                {'name': one, 'shape': ['batch' if batch else 1, *result.shape[1:]]}
+                for one, result in zip(subject.outputs, results, strict=True)
+            ],
+            'bytes': {one.name: one.stat().st_size for one in sorted(path.parent.iterdir())},
+            'comparison': {
+                'with': 'eager PyTorch, float32',
+                'pictures': source,
+                'allowed_relative': ALLOWED,
+                'outputs': {
+                    one: {'largest_difference': d.difference, 'relative': d.relative} for one, d in differences.items()
+                },
+            },
+            'milliseconds': {
+                'eager': round(milliseconds[0], 2),
+                'file': round(milliseconds[1], 2),
+                'images': 1,
+                'threads': torch.get_num_threads(),
+                'processor': processor().report.name,
+            },
+            'versions': _versions(name),
+            'written': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        }
+        path.with_name(f'{out.name}.json').write_text(json.dumps(report, indent=1) + '\n')
+    return report
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """Give a path of the name of `out` in a new folder beside it; what was written there moves beside `out` at the end.
+
+    A failure leaves nothing. The file itself moves last, so that whoever sees it finds its companions.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', suffix='.partial', dir=out.parent))
+    try:
+        yield folder / out.name
+        companions = [one for one in folder.iterdir() if one.name != out.name]
+        for one in [*companions, folder / out.name]:
+            os.replace(one, out.parent / one.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _describe_input(example: torch.Tensor, batch: bool, order: str | None, pixels: Pixels | None) -> dict[str, Any]:
+    """Describe the input: what the file takes, and what mean and std are, inside or before it."""
+    return {
+        'name': 'image',
+        'type': 'uint8' if order else 'float32',
+        'shape': ['batch' if batch else 1, *example.shape[1:]],
+        'layout': 'NHWC' if order else 'NCHW',
+        'channels': order or (pixels.order if pixels else 'rgb'),
+        'normalised': 'inside' if order else 'before',
+        'mean': pixels and list(pixels.mean),
+        'std': pixels and list(pixels.std),
+    }
+
+
+def _versions(name: str) -> dict[str, str]:
+    packages = ('torch', *FORMATS[name].packages)
+    ours = {'mmsparseswin': __version__, 'python': platform.python_version()}
+    return {**ours, **{one: metadata.version(one) for one in packages}}

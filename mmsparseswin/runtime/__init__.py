@@ -1,0 +1,1 @@
+"""Run exported models by onnxruntime or OpenVINO, without torch."""

@@ -1,0 +1,110 @@
+"""Export a backbone or a classifier to ONNX, OpenVINO, torch.export or TorchScript, and prove the file.
+
+    mmsparseswin export CONFIG CHECKPOINT --format onnx --shape 224 --preprocess rgb --out model.onnx
+    mmsparseswin export sparseswin-tiny weights.pth --format openvino --shape 800 1333 --dynamic batch --out model.xml
+    mmsparseswin export CONFIG CHECKPOINT --backbone --format torch-export --shape 512 --out model.pt2
+
+The file is run by its own runtime on pictures, its outputs are compared with those of eager PyTorch, and it is timed
+beside it. If they differ by more than rounding, nothing is written and the exit code is 2. FILE.json beside the file
+tells classes, input, mean and std, versions, sizes, the comparison and the times.
+
+A classifier gives scores (B, classes), a backbone the map (B, C, H, W) of each stage. The file takes one image of
+--shape, or with --dynamic batch any number of them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmsparseswin import cli
+from mmsparseswin.errors import InputError
+
+# format -> end of its files' names
+SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml', 'torch-export': '.pt2', 'torchscript': '.pt'}
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', metavar='CONFIG', help='an mmdet or mmpretrain config, or a backbone: swin-tiny, ...')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='a file that training wrote; for a backbone by name, weights of any known source; without it the weights '
+        'are random',
+    )
+    parser.add_argument(
+        '--format', required=True, choices=list(SUFFIXES), help='onnx, openvino (NAME.xml and NAME.bin), ...'
+    )
+    parser.add_argument(
+        '--shape', required=True, type=int, nargs='+', metavar='N', help='height and width, or one side'
+    )
+    parser.add_argument(
+        '--out', required=True, metavar='FILE', help=f'the file; its name ends in {", ".join(SUFFIXES.values())}'
+    )
+    parser.add_argument('--backbone', action='store_true', help="export the config's backbone alone")
+    parser.add_argument('--dynamic', metavar='batch', help='batch: take any number of images')
+    parser.add_argument(
+        '--preprocess',
+        choices=['bgr', 'rgb'],
+        help='take pictures of uint8 (B, H, W, 3) in this order of channels, and normalise them inside; by default the '
+        'file takes normalised float images (B, 3, H, W)',
+    )
+    parser.add_argument('--precision', default='fp32', metavar='fp32', help='of weights and computation')
+    parser.add_argument('--images', nargs='+', metavar='PATH', help='pictures to compare on; default: drawn ones')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
+    cli.add_trust_option(parser)
+    return parser.parse_args()
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Refuse what is not offered, before torch is imported."""
+    if len(args.shape) > 2:
+        raise InputError(f'--shape {" ".join(map(str, args.shape))}: give a height and a width, or one side, in pixels')
+    if args.dynamic == 'size':
+        raise InputError(
+            '--dynamic size: windows and tables of a file are those of one size, and another would give wrong maps; '
+            'export one file per size'
+        )
+    if args.dynamic not in (None, 'batch'):
+        raise InputError(f'--dynamic {args.dynamic}: only batch is offered')
+    if args.precision != 'fp32':
+        raise InputError(f'--precision {args.precision}: only fp32 is offered')
+
+
+def main() -> None:
+    """Export."""
+    args = parse_args()
+    check_options(args)
+    shape, out = (args.shape[0], args.shape[-1]), Path(args.out)
+    from mmsparseswin.checkpoints.training_files import check_checkpoint_file  # --help answers at once
+    from mmsparseswin.cli import run_config
+    from mmsparseswin.engine.safe_reader import install_safe_reader
+    from mmsparseswin.export.exporting import check_request, export
+    from mmsparseswin.export.subjects import from_config, from_name, is_name
+
+    install_safe_reader(args.trust_checkpoint)
+    check_request(args.format, out, shape)
+    if is_name(args.model):
+        if args.cfg_options or args.backbone:
+            raise InputError(f'{args.model} is a backbone: --cfg-options and --backbone are for configs')
+        subject = from_name(args.model, args.checkpoint)
+    else:
+        if args.checkpoint is not None:
+            check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
+        cfg = run_config.load_config(args.model, args.cfg_options)
+        subject = from_config(cfg, args.model, args.checkpoint, args.backbone)
+    if args.checkpoint is None:
+        print('no CHECKPOINT: the weights are random', file=sys.stderr)
+    report = export(subject, args.format, out, shape, args.dynamic == 'batch', args.preprocess, args.images)
+    for name, one in report['comparison']['outputs'].items():
+        print(
+            f'{name}: differs from eager by {one["largest_difference"]:.1e}, {one["relative"]:.1e} of the largest value'
+        )
+    times = report['milliseconds']
+    print(f'one image: {times["file"]} ms, eager PyTorch {times["eager"]} ms, {times["threads"]} threads')
+    print(f'{out}: {sum(report["bytes"].values()) / 1e6:.1f} MB; {out}.json')
+
+
+if __name__ == '__main__':
+    cli.run_tool(main)
