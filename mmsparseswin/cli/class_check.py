@@ -62,7 +62,7 @@ def check_classes(cfg: Config) -> None:
         for name in LOADERS:
             if loader := cfg.get(name):
                 _check_names(name, loader, _LOADER_KEYS, 'a data loader')
-        for key, node, registry in _classes(cfg):
+        for key, node, registry in classes(cfg):
             _check_class(key, node, registry, scope)
         wrapper = cfg.get('optim_wrapper') or {}
         if options := wrapper.get('paramwise_cfg'):
@@ -95,7 +95,8 @@ def _check_names(key: str, node: dict[str, Any], known: set[str], owner: str, is
             raise InputError(f'{key} has the option {word!r}, which {owner} does not take{suggest(word, known)}')
 
 
-def _classes(cfg: Config) -> Iterator[_Found]:
+def classes(cfg: Config) -> Iterator[_Found]:
+    """Yield key, dict and registry of all parts with a type that need data or a Runner to be built."""
     for name in LOADERS:
         loader = cfg.get(name) or {}
         yield from _data_sets(f'{name}.dataset', loader.get('dataset'))

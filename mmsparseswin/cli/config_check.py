@@ -11,11 +11,12 @@ from mmsparseswin.cli.channel_check import check_channels
 from mmsparseswin.cli.class_check import check_classes
 from mmsparseswin.cli.config_tree import LOADERS
 from mmsparseswin.cli.dry_build import dry_build
+from mmsparseswin.cli.value_check import check_values
 from mmsparseswin.errors import InputError
 
 
 def check_settings(cfg: Config) -> None:
-    """Check numbers of optimizer, loaders and length, then names and arguments of all classes, then build in vain.
+    """Check numbers of optimizer, loaders and length, names, arguments and values of all classes, then build in vain.
 
     Raises:
         InputError: the first wrong setting, with its key and what it takes.
@@ -25,6 +26,9 @@ def check_settings(cfg: Config) -> None:
     optimizer = _section('optim_wrapper.optimizer', wrapper.get('optimizer'))
     for key in ('lr', 'weight_decay'):
         _check_number(f'optim_wrapper.optimizer.{key}', optimizer.get(key))
+    clip = _section('optim_wrapper.clip_grad', wrapper.get('clip_grad'))
+    for key in ('max_norm', 'clip_value'):
+        _check_number(f'optim_wrapper.clip_grad.{key}', clip.get(key))
     for name in LOADERS:
         loader = _section(name, cfg.get(name))
         for key, least in (('batch_size', 1), ('num_workers', 0)):
@@ -41,6 +45,7 @@ def check_settings(cfg: Config) -> None:
         for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
             _check_type(f'{name}.{index}', entry)
     check_classes(cfg)
+    check_values(cfg)
     check_channels(cfg.get('model'), cfg.get('default_scope'))
     dry_build(cfg)
 

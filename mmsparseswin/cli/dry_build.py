@@ -17,6 +17,8 @@ from torch import nn
 
 from mmsparseswin.cli.build_errors import naming
 from mmsparseswin.cli.config_tree import LOADERS, children, walk
+from mmsparseswin.cli.registered_classes import find_class
+from mmsparseswin.cli.value_check import check_types
 from mmsparseswin.errors import InputError
 
 # Iterations of an epoch, unknown before data is read; many, so that no schedule ends before it begins.
@@ -39,6 +41,8 @@ def dry_build(cfg: Config) -> None:
             if isinstance(scale := node.get('scale'), str):  # mmcv takes any
                 raise InputError(f'{key}.scale is {scale!r}: it must be a number or (width, height), e.g. (1333, 800)')
         for key, node in _metrics(cfg):
+            if isinstance(node, dict):
+                check_types(key, node, find_class(scope, node.get('type'), [root.METRICS]))
             with naming(key, node, scope):
                 options = copy.deepcopy(node)
                 if 'ann_file' in options:

@@ -97,5 +97,5 @@ def suggest_class(scope: str | None, kind: str, registry: Registry) -> str:
 
 def _tree(registry: Registry) -> Iterable[Registry]:
     yield registry
-    for child in registry.children.values():
+    for child in list(registry.children.values()):  # a lazy one may import a library that adds others
         yield from _tree(child)

@@ -84,6 +84,76 @@ BUILT = [
     ('model.rpn_head.in_channels', 32, 'model.rpn_head.in_channels', 'model.neck.out_channels is 16'),
     (f'{ROI}.mask_head.in_channels', 32, f'{ROI}.mask_head.in_channels', 'model.neck.out_channels is 16'),
 ]
+DATA, SAVING = 'train_dataloader.dataset', 'default_hooks.checkpoint'
+WRAPPED = {'type': 'RepeatDataset', 'dataset': {'type': 'CocoDataset', 'ann_file': 'x'}}
+# Values of hooks, data sets, samplers, loaders, loops and the run itself: (key, value, the key that is named, words)
+VALUES = [
+    *(
+        ('default_hooks.logger.interval', v, 'default_hooks.logger.interval', 'whole number')
+        for v in (0, -5, 'ten', 1.5)
+    ),
+    *((f'{SAVING}.interval', v, f'{SAVING}.interval', 'whole number') for v in (0, -2, 'x', 1.5)),
+    *((f'{SAVING}.max_keep_ckpts', v, f'{SAVING}.max_keep_ckpts', 'whole number') for v in (0, 'three')),
+    (f'{SAVING}.by_epoch', 'yes', f'{SAVING}.by_epoch', 'True or False'),
+    (f'{SAVING}.save_best', 5, f'{SAVING}.save_best', 'a word or a list'),
+    (f'{SAVING}.rule', 'most', SAVING, 'greater, less or None'),
+    (f'{SAVING}.save_begin', -1, f'{SAVING}.save_begin', 'at least 0'),
+    (
+        'default_hooks.visualization',
+        {'type': 'DetVisualizationHook', 'interval': 0},
+        'default_hooks.visualization.interval',
+        '1',
+    ),
+    ('default_hooks.param_scheduler.priority', 'NOWHERE', 'default_hooks.param_scheduler.priority', 'LOW or NORMAL'),
+    ('default_hooks.logger.priority', 500, 'default_hooks.logger.priority', '0 to 100'),
+    ('custom_hooks', [{'type': 'EMAHook', 'momentum': 2}], 'custom_hooks.0', 'momentum must be in range'),
+    ('custom_hooks', [{'type': 'EMAHook', 'momentum': 'x'}], 'custom_hooks.0', 'ExponentialMovingAverage'),
+    ('custom_hooks', [{'type': 'EMAHook', 'momentun': 0.1}], 'custom_hooks.0', 'did you mean momentum?'),
+    ('custom_hooks', [{'type': 'EMAHook', 'begin_iter': -1}], 'custom_hooks.0.begin_iter', 'at least 0'),
+    (
+        'custom_hooks',
+        [{'type': 'EarlyStoppingHook', 'monitor': 'm', 'rule': 'x'}],
+        'custom_hooks.0',
+        '"greater" or "less"',
+    ),
+    (
+        'custom_hooks',
+        [{'type': 'EarlyStoppingHook', 'monitor': 'm', 'patience': 'x'}],
+        'custom_hooks.0.patience',
+        'whole',
+    ),
+    ('custom_hooks', [{'type': 'mmsparseswin.DivergenceHook', 'patience': 0}], 'custom_hooks.0', 'at least 1'),
+    (f'{DATA}.data_prefix', 'images', f'{DATA}.data_prefix', 'a dict'),
+    (f'{DATA}.data_prefix', {'img': 5}, DATA, 'prefix should be a string'),
+    (f'{DATA}.metainfo', 'x', DATA, 'should be a Mapping'),
+    (f'{DATA}.filter_cfg', 'x', f'{DATA}.filter_cfg', 'a dict'),
+    (f'{DATA}.filter_cfg', {'min_size': 'big'}, f'{DATA}.filter_cfg.min_size', 'number of pixels'),
+    (f'{DATA}.filter_cfg', {'filter_emty_gt': True}, f'{DATA}.filter_cfg', 'did you mean filter_empty_gt?'),
+    (f'{DATA}.test_mode', 'yes', f'{DATA}.test_mode', 'True or False'),
+    (f'{DATA}.indices', 'x', f'{DATA}.indices', 'whole number or a list'),
+    (f'{DATA}.pipeline', 'x', f'{DATA}.pipeline', 'a list'),
+    (f'{DATA}.ann_file', 5, f'{DATA}.ann_file', 'a word'),
+    (f'{DATA}.max_refetch', -1, f'{DATA}.max_refetch', 'at least 0'),
+    *((DATA, {**WRAPPED, 'times': v}, f'{DATA}.times', 'whole number') for v in (0, -1, 1.5, 'x')),
+    ('train_dataloader.sampler.shuffle', 'yes', 'train_dataloader.sampler.shuffle', 'True or False'),
+    ('train_dataloader.sampler.seed', 'x', 'train_dataloader.sampler.seed', 'whole number'),
+    ('train_dataloader.drop_last', 'x', 'train_dataloader', 'should be a boolean'),
+    ('train_dataloader.persistent_workers', True, 'train_dataloader', 'needs num_workers > 0'),
+    ('train_dataloader.prefetch_factor', 2, 'train_dataloader', 'num_workers > 0'),
+    ('train_dataloader.timeout', -1, 'train_dataloader', 'timeout option should be non-negative'),
+    ('train_cfg.val_begin', 'x', 'train_cfg.val_begin', 'whole number'),
+    ('train_cfg.val_begin', -1, 'train_cfg.val_begin', 'at least 0'),
+    ('train_cfg.dynamic_intervals', 'x', 'train_cfg.dynamic_intervals', 'a list'),
+    ('log_processor', {'type': 'LogProcessor', 'window_size': 0}, 'log_processor.window_size', 'at least 1'),
+    ('log_level', 'LOUD', 'log_level', 'DEBUG, INFO'),
+    ('load_from', 5, 'load_from', 'a word'),
+    ('randomness', {'seed': 'x'}, 'randomness.seed', 'whole number'),
+    ('env_cfg', 'x', 'env_cfg', 'a dict'),
+    ('val_evaluator.classwise', 'yes', 'val_evaluator.classwise', 'True or False'),
+    ('val_evaluator.proposal_nums', 'x', 'val_evaluator.proposal_nums', 'a list'),
+    ('optim_wrapper.accumulative_counts', 0, 'optim_wrapper', 'at least'),
+    ('optim_wrapper.clip_grad', {'max_norm': -1}, 'optim_wrapper.clip_grad.max_norm', 'at least 0'),
+]
 OF_A_CLASSIFIER = [
     ('model.head.in_channels', 96, 'model.head.in_channels', r'puts out \[768\]: set in_channels to 768'),
     ('model.head.num_classes', 'ten', 'model.head', 'cannot be built: TypeError'),
@@ -118,7 +188,7 @@ def test_wrong_setting_is_named(key, value):
 
 @pytest.mark.parametrize(
     ('path', 'key', 'value', 'named', 'words'),
-    [(DETECTOR, *row) for row in BUILT] + [(CLASSIFIER, *row) for row in OF_A_CLASSIFIER],
+    [(DETECTOR, *row) for row in BUILT + VALUES] + [(CLASSIFIER, *row) for row in OF_A_CLASSIFIER],
     ids=str,
 )
 def test_what_cannot_be_built_is_named_with_the_nearest_right_thing(path, key, value, named, words):
@@ -159,6 +229,25 @@ def test_right_config_passes_and_stays_as_it_is(path):
     before = cfg.to_dict()
     check_settings(cfg)
     assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        (f'{SAVING}.interval', -1),  # never
+        (f'{DATA}.max_refetch', 0),
+        (f'{DATA}.filter_cfg', {'filter_empty_gt': False, 'min_size': 0}),
+        (DATA, {'type': 'RepeatDataset', 'times': 2, 'dataset': {'type': 'CocoDataset', 'ann_file': 'nowhere.json'}}),
+        ('train_cfg.val_begin', 0),
+        ('custom_hooks', [{'type': 'EMAHook', 'momentum': 1e-3}, {'type': 'SyncBuffersHook', 'priority': 70}]),
+        ('default_hooks.visualization', {'type': 'DetVisualizationHook', 'draw': True, 'interval': 3}),
+        ('val_dataloader.batch_sampler', {'type': 'AspectRatioBatchSampler'}),
+        ('train_dataloader.sampler', {'type': 'ClassAwareSampler'}),  # asks the data set
+    ],
+    ids=str,
+)
+def test_right_values_pass(key, value):
+    check_settings(changed(DETECTOR, key, value))
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def file_of(files, stem):
 
 def check(tools, made, tmp_path, command, path):
     result = run(tools, made, tmp_path, command, path)
-    if path.stem != 'config_with_code':  # data, which may well be resumed
+    if path.stem not in ('config_with_code', 'its_weights'):  # data, which may well be loaded
         assert result.code == 2, result.out + result.err
         assert len(result.errors) == 1, result.err
 
@@ -98,6 +98,7 @@ SHARE = 2  # commands that each file is fed to; what reads it is fed every file 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # some thirty commands in each
 @pytest.mark.parametrize('number', range(len(COMMANDS)), ids=COMMANDS)
 def test_each_file_by_two_commands(tools, made, tmp_path, number):
     command = COMMANDS[number]
