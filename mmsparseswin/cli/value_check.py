@@ -94,7 +94,7 @@ def _check_priority(key: str, value: Any) -> None:
 def _check_filters(key: str, filters: Any) -> None:
     for word, value in (filters or {}).items():
         if word not in _FILTERS and (close := nearest(word, _FILTERS, 0.7)):
-            raise InputError(f'{key}.filter_cfg has {word!r}, which has no effect; did you mean {close}?')
+            raise InputError(f'{key}.filter_cfg has {word!r}, which has no effect; name it {close}')
         if word.endswith('min_size') and not (_is_number(value) and value >= 0):
             raise InputError(f'{key}.filter_cfg.{word} is {value!r}: it must be a number of pixels')
 

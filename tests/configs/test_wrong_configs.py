@@ -128,7 +128,7 @@ VALUES = [
     (f'{DATA}.metainfo', 'x', DATA, 'should be a Mapping'),
     (f'{DATA}.filter_cfg', 'x', f'{DATA}.filter_cfg', 'a dict'),
     (f'{DATA}.filter_cfg', {'min_size': 'big'}, f'{DATA}.filter_cfg.min_size', 'number of pixels'),
-    (f'{DATA}.filter_cfg', {'filter_emty_gt': True}, f'{DATA}.filter_cfg', 'did you mean filter_empty_gt?'),
+    (f'{DATA}.filter_cfg', {'filter_emty_gt': True}, f'{DATA}.filter_cfg', 'name it filter_empty_gt'),
     (f'{DATA}.test_mode', 'yes', f'{DATA}.test_mode', 'True or False'),
     (f'{DATA}.indices', 'x', f'{DATA}.indices', 'whole number or a list'),
     (f'{DATA}.pipeline', 'x', f'{DATA}.pipeline', 'a list'),
