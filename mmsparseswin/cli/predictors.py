@@ -1,7 +1,8 @@
 """Detectors and classifiers that turn batches of pictures into one JSON record each, and draw them."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from mmengine.config import Config
 
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import can_be_drawn
+from mmsparseswin.log_filters import quiet_console
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,3 +208,22 @@ def load_predictor(cfg: Config, checkpoint: str, device: str | None, threshold: 
     load_or_refuse(predictor.inferencer.model, content, strict=True)
     predictor.name_classes(class_names(cfg, content, predictor.inferencer.model, checkpoint))
     return predictor
+
+
+def predict_jobs(
+    predictor: Detector | Classifier, jobs: 'Iterator[Job]', batch_size: int, threshold: float, half: bool
+) -> 'Iterator[tuple[Job, dict]]':
+    """Yield the jobs and their records, predicted in batches; a fault of any picture is raised.
+
+    Raises:
+        InputError: a batch of no pictures.
+    """
+    from mmengine.runner import autocast
+
+    if batch_size < 1:
+        raise InputError(f'batch_size {batch_size}: must be at least 1')
+    while batch := list(islice(jobs, batch_size)):
+        predictor.threshold = threshold
+        with quiet_console(), autocast(enabled=half):
+            records = predictor.predict(batch, None)
+        yield from zip(batch, records, strict=True)

@@ -1,5 +1,7 @@
 """Train by a config: what tools/train.py and `mmsparseswin.load(...).train()` share."""
 
+import os
+
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -76,6 +78,18 @@ def train(
     check_length(runner)
     runner.train()
     return runner
+
+
+def saved_weights(runner: Runner) -> str:
+    """Return the checkpoint of the best validation of a finished training, or its last one where no best is kept.
+
+    Raises:
+        InputError: none was saved.
+    """
+    saved = [runner.message_hub.get_info(name, None) for name in ('best_ckpt', 'last_ckpt')]
+    if not (files := [path for path in saved if path and os.path.isfile(path)]):
+        raise InputError('the training saved no checkpoint: see default_hooks.checkpoint of the config')
+    return files[0]
 
 
 def _set_resume(cfg: Config, resume: str | None) -> bool:

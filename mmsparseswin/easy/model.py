@@ -1,14 +1,11 @@
 """Model of one call: a config, weights, and what can be done with them."""
 
-import os
 from collections.abc import Iterator
 from copy import deepcopy
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import autocast
 from rich.console import Console
 from rich.progress import track
 
@@ -17,11 +14,13 @@ from mmsparseswin.cli import evaluation, run_config, training
 from mmsparseswin.cli.carried_config import open_carried
 from mmsparseswin.cli.own_data import set_data
 from mmsparseswin.cli.picture_sources import read_jobs
-from mmsparseswin.cli.predictors import load_predictor
+from mmsparseswin.cli.predictors import load_predictor, predict_jobs
 from mmsparseswin.easy.results import Result, Results
 from mmsparseswin.engine.precision import PRECISIONS
 from mmsparseswin.engine.safe_reader import install_safe_reader
 from mmsparseswin.errors import InputError
+from mmsparseswin.export.exporting import check_request, export
+from mmsparseswin.export.subjects import from_config
 from mmsparseswin.log_filters import quiet_console
 from mmsparseswin.malloc import keep_freed_memory
 
@@ -88,14 +87,9 @@ class Model:
 
     def stream(self, images: Any, batch_size: int = 1, score: float = 0.3) -> Iterator[Result]:
         """Yield the results of :meth:`predict` one by one, so that a long video needs no memory."""
-        if batch_size < 1:
-            raise InputError(f'batch_size {batch_size}: must be at least 1')
-        predictor, jobs = self._load(), read_jobs(images)
-        while batch := list(islice(jobs, batch_size)):
-            predictor.threshold = score
-            with quiet_console(), autocast(enabled=run_config.tests_in_half(self._amp)):
-                records = predictor.predict(batch, None)
-            yield from (Result(job, record, predictor) for job, record in zip(batch, records, strict=True))
+        predictor, half = self._load(), run_config.tests_in_half(self._amp)
+        for job, record in predict_jobs(predictor, read_jobs(images), batch_size, score, half):
+            yield Result(job, record, predictor)
 
     def train(
         self,
@@ -129,10 +123,7 @@ class Model:
                 runner = training.train(cfg, epochs=epochs, amp=self._amp, **options)
         except SystemExit:
             raise KeyboardInterrupt(f'checkpoint saved in {cfg.work_dir}: train(..., resume="auto") goes on') from None
-        saved = [runner.message_hub.get_info(name, None) for name in ('best_ckpt', 'last_ckpt')]
-        if not (files := [path for path in saved if path and os.path.isfile(path)]):
-            raise InputError('the training saved no checkpoint: see default_hooks.checkpoint of the config')
-        self.weights, self.cfg, self._predictor = files[0], prepared, None
+        self.weights, self.cfg, self._predictor = training.saved_weights(runner), prepared, None
         return self
 
     def evaluate(
@@ -155,6 +146,22 @@ class Model:
         cfg, weights = self._prepare(data, work_dir, cfg_options), self._weights()
         with quiet_console():
             return evaluation.evaluate(cfg, weights, amp=self._amp, **options)[0]
+
+    def export(self, out: str | Path, shape: tuple[int, int], format: str = 'onnx', **options: Any) -> dict[str, Any]:
+        """Export as ``mmsparseswin export`` does, a classifier whole; return what the JSON beside the file says.
+
+        Args:
+            out, shape: the file, and height and width of its pictures.
+            format: 'onnx', 'openvino', 'torch-export' or 'torchscript'.
+            options: ``backbone=True``, a detector's part that is exported; and batch, order, images of
+                :func:`mmsparseswin.export.exporting.export`.
+
+        Raises:
+            InputError: no weights yet, a model that cannot be exported, or a file that computes other numbers.
+        """
+        check_request(format, Path(out), shape)
+        subject = from_config(deepcopy(self.cfg), self._name, self._weights(), options.pop('backbone', False))
+        return export(subject, format, Path(out), shape, **options)
 
     def _prepare(self, data: Any, work_dir: Any, options: dict[str, Any] | None) -> Config:
         """Return a copy of the config for a run."""

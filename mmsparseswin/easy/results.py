@@ -4,7 +4,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import mmcv
 import numpy as np
+from pycocotools import mask as run_lengths
 
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import Job
@@ -17,8 +19,7 @@ class Result:
     Attributes:
         path, name: of its file or video, or ``picture N`` of one in memory; and the file name for drawing it.
         record: what the JSON of ``mmsparseswin predict`` holds of it.
-        classes: names by label.
-        labels, scores: (N,) of the objects; of a classifier one label.
+        labels, scores, classes: (N,) of the objects, of a classifier one; and the names by label.
         boxes: (N, 4) corners x1, y1, x2, y2 in pixels of the picture; of a classifier None.
     """
 
@@ -46,14 +47,10 @@ class Result:
         codes = [one['segmentation'] for one in self.record.get('objects', ()) if 'segmentation' in one]
         if not codes:
             return None
-        from pycocotools import mask as run_lengths
-
         return np.stack([run_lengths.decode(code) for code in codes]).astype(bool)
 
     def draw(self, path: str | Path | None = None) -> np.ndarray:
         """Return the picture with its predictions drawn on, (H, W, 3) uint8 RGB; write it to `path`, too."""
-        import mmcv
-
         pixels = mmcv.imread(str(self.path)) if self._job.pixels is None else self._job.pixels
         with quiet_console():
             drawn = self._predictor.draw(np.ascontiguousarray(pixels[..., ::-1]), self.record)

@@ -33,6 +33,12 @@ def test_after_training_the_model_has_weights_and_classes_of_the_data(model, fol
         loaded.predict(folder / 'data/images')
 
 
+def test_a_whole_detector_is_not_exported(model, tmp_path):
+    with pytest.raises(InputError, match='whole detectors are not exported yet'):
+        model.export(tmp_path / 'model.onnx', (64, 64))
+    assert not list(tmp_path.iterdir())
+
+
 def test_evaluation_is_that_of_the_training(model, folder):
     scores = model.evaluate(work_dir=folder / 'run')
     (log,) = [path.read_text() for path in (folder / 'run').glob('*/*.log') if 'Epoch(val)' in path.read_text()]
@@ -227,6 +233,11 @@ def test_a_classifier_learns_class_folders(classes, tmp_path):
     assert results.to_coco()[0]['class'] == model.classes[results[0].labels[0]]
     assert results[0].draw().shape == pixels.shape
     assert (results[0].draw() != pixels[..., ::-1]).any()
+    report = model.export(tmp_path / 'model.onnx', (32, 32), order='bgr')
+    assert (tmp_path / 'model.onnx').is_file()
+    assert list(report['classes']) == ['ash', 'beech', 'oak']
+    with pytest.raises(InputError, match='not trained yet'):
+        mmsparseswin.load(config).export(tmp_path / 'none.onnx', (32, 32))
 
 
 @pytest.mark.parametrize(

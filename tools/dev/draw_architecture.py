@@ -25,9 +25,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('backbones',),
     ('engine', 'detection', 'classification', 'generation', 'shapes', 'label_formats'),
     ('cli',),
-    ('easy',),
     ('analysis',),
     ('benchmark', 'export', 'visualization'),
+    ('easy',),
     ('commands',),
     ('tools',),
 )
