@@ -11,6 +11,7 @@ predictions/predictions.json   of a detector: COCO layout (images, annotations w
                                categories numbered from 1 in the order of the classes);
                                of a classifier: a list of file_name, class, label, score
 
+A video clip.mp4 gives predictions/pictures/clip.mp4, and records of its frames named clip_000000.jpg and so on.
 Classes have the names in the checkpoint, else those of the config's data set. Pictures that an earlier run drew into
 predictions/pictures are not predicted again.
 
@@ -27,9 +28,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
 from mmsparseswin import cli
 from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.errors import InputError
@@ -41,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
     parser.add_argument('checkpoint', help='a file that training wrote, or .safetensors')
-    parser.add_argument('images', nargs='+', help='image files, and folders, which are searched to the bottom')
+    parser.add_argument('images', nargs='+', help='image files, videos, and folders, searched to the bottom for images')
     parser.add_argument('--out-dir', default='predictions', help='folder for the results; default predictions')
     parser.add_argument('--batch-size', type=int, default=1, help='images at once')
     parser.add_argument('--score-thr', type=float, default=0.3, help='drop detections below this score; default 0.3')
@@ -68,6 +66,8 @@ def main() -> None:
     from mmsparseswin.cli import run_config
     from mmsparseswin.cli.prediction_lines import PredictionLines, predict_each
     from mmsparseswin.cli.predictors import load_predictor
+    from mmsparseswin.cli.progress import show_progress
+    from mmsparseswin.cli.videos import count_frames, predict_video, split_videos
     from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.image_files import batches, find_images
 
@@ -76,7 +76,10 @@ def main() -> None:
     cfg = run_config.load_config(args.config, args.cfg_options)
     check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     out = Path(args.out_dir)
-    jobs = find_images(args.images, out / 'pictures')
+    inputs, videos = split_videos(args.images)
+    if videos and args.show_windows:
+        raise InputError('--show-windows draws images, no videos')
+    jobs = find_images(inputs, out / 'pictures')
     run_config.set_work_dir(cfg, str(out), args.config)
     predictor = load_predictor(cfg, args.checkpoint, args.device, args.score_thr)
     half = run_config.tests_in_half(args.amp)
@@ -86,26 +89,27 @@ def main() -> None:
         from mmsparseswin.analysis.window_pictures import record_windows, save_windows
 
         windows = record_windows(predictor.inferencer.model)
-    with (
-        windows as seen,
-        PredictionLines(out / 'predictions.jsonl', run, args.resume) as lines,
-        Progress(console=Console(stderr=True)) as bar,
-    ):
+    pictures = None if args.no_pictures else out / 'pictures'
+    names = [str(job.name) for job in jobs]
+    with windows as seen, PredictionLines(out / 'predictions.jsonl', run, args.resume) as lines:
         left = [job for job in jobs if not lines.has(job)]
-        task = bar.add_task('Predicting', total=len(left))
-        for batch in batches(left, args.batch_size):
-            with autocast(enabled=half):
-                for job, record in predict_each(predictor, batch, None if args.no_pictures else out / 'pictures'):
-                    lines.add(record, job.path)
-                    if args.show_windows:
-                        save_windows(seen, predictor.inferencer.model, out / 'pictures' / f'{job.name}.windows.png')
-            bar.advance(task, len(batch))
-    done = [lines.records[str(job.name)] for job in jobs if str(job.name) in lines.records]
+        with show_progress('Predicting', len(left)) as advance:
+            for batch in batches(left, args.batch_size):
+                with autocast(enabled=half):
+                    for job, record in predict_each(predictor, batch, pictures):
+                        lines.add(record, job.path)
+                        if args.show_windows:
+                            save_windows(seen, predictor.inferencer.model, out / 'pictures' / f'{job.name}.windows.png')
+                advance(len(batch))
+        for video in videos:
+            with show_progress(f'Predicting {video.name}', count_frames(video)) as advance, autocast(enabled=half):
+                names += predict_video(predictor, video, lines, args.batch_size, pictures, advance)
+    done = [lines.records[name] for name in names if name in lines.records]
     if not done:
         raise InputError('none of the images could be read')
     write_atomically(out / 'predictions.json', json.dumps(predictor.collect(done)).encode())
-    print(f'{len(done)} images, {len(jobs) - len(done)} skipped: {out}/predictions.json')
-    if len(done) < len(jobs):
+    print(f'{len(done)} images, {len(names) - len(done)} skipped: {out}/predictions.json')
+    if len(done) < len(names):
         sys.exit(1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import Job, batches, find_images
 
-_VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
+VIDEOS = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg'}
 
 
 def read_jobs(images: Any) -> Iterator[Job]:
@@ -37,7 +37,7 @@ def read_jobs(images: Any) -> Iterator[Job]:
 def _jobs(images: Any) -> Iterator[Job]:
     if isinstance(images, (str, Path)):
         path = Path(images).expanduser()
-        if path.suffix.lower() in _VIDEOS:
+        if path.suffix.lower() in VIDEOS:
             yield from _frames(path)
         else:
             yield from find_images([str(path)])
