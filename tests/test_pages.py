@@ -1,7 +1,9 @@
 """Blocks of code in the pages: Python runs or parses, commands name tools and options that exist."""
 
 import io
+import json
 import re
+import runpy
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -66,3 +68,13 @@ def test_python_runs_as_printed(page, tmp_path, monkeypatch):
         if expected:
             lines = expected.splitlines()  # imports of libraries may print before them
             assert printed.getvalue().splitlines()[-len(lines) :] == lines
+
+
+def test_the_notebook_is_the_tutorial_and_its_code_is_the_code_that_runs():
+    write = runpy.run_path(str(ROOT / 'tools' / 'dev' / 'write_notebook.py'))
+    content = json.loads(write['NOTEBOOK'].read_text(encoding='utf-8'))
+    page = write['PAGE'].read_text(encoding='utf-8')
+    assert content == write['notebook'](page), 'run: python tools/dev/write_notebook.py'
+    code = [''.join(cell['source']) + '\n' for cell in content['cells'] if cell['cell_type'] == 'code']
+    assert code == blocks(write['PAGE'], 'python')
+    assert '](https://github.com/mmsparseswin/mmsparseswin/blob/main/docs/own_data.md)' in str(content)

@@ -82,6 +82,11 @@ def test_links_lead_to_pages_of_the_site_or_into_the_repository(tmp_path):
     assert 'href="configs/ssd/"' in page
     assert 'href="https://github.com/mmsparseswin/mmsparseswin/blob/main/tools/train.py#L1"' in page
     assert page.count('[code](nothing.py)') == 2
+    listed = (tmp_path / 'site' / 'llms.txt').read_text(encoding='utf-8')
+    assert listed.startswith('# one page\n\n> ')
+    assert (
+        '- [Swin](https://github.com/mmsparseswin/mmsparseswin/blob/main/configs/swin/README.md): Classifiers' in listed
+    )
     changelog = (tmp_path / 'site' / 'CHANGELOG' / 'index.html').read_text(encoding='utf-8')
     assert 'href="https://github.com/mmsparseswin/mmsparseswin/blob/main/docs/' in changelog
 

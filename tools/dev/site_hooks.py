@@ -14,6 +14,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,36 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for room, title in ROOMS.items():
         files.append(File.generated(config, f'api/{room}.md', content=_api_page(room, title)))
     return files
+
+
+def on_nav(nav: Navigation, config: MkDocsConfig, files: Files) -> Navigation:
+    """Keep the order of the pages for llms.txt."""
+    config.extra['pages'] = [page.file for page in nav.pages]
+    return nav
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write llms.txt (https://llmstxt.org): each page with its title and first sentence, for language models."""
+    parts = [f'# {config.site_name}\n', f'> {config.site_description}\n', '## Pages\n']
+    for file in config.extra['pages']:
+        address = f'{config.repo_url}/blob/main/{_source(file.src_uri)}'
+        if not file.src_uri.startswith('api/'):
+            title, sentence = _summary(file.content_string)
+            parts.append(f'- [{title}]({address}): {sentence}'.removesuffix(': '))
+    Path(config.site_dir, 'llms.txt').write_text('\n'.join(parts) + '\n', encoding='utf-8')
+
+
+def _source(uri: str) -> str:
+    return uri if uri in OUTSIDE else f'docs/{uri}'
+
+
+def _summary(markdown: str) -> tuple[str, str]:
+    """Return the title of a page and the first sentence of its prose."""
+    lines = CODE.sub('', re.sub(r'<!--.*?-->', '', markdown, flags=re.DOTALL)) if '```' in markdown else markdown
+    title = re.search(r'^# (.*)$', markdown, re.MULTILINE)
+    prose = re.search(r'^(?![#>|!\[<`\-*\s]).+(?:\n.+)*', lines, re.MULTILINE)
+    text = re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', ' '.join(prose[0].split())) if prose else ''
+    return title[1] if title else '', re.split(r'(?<=[.:])\s', text)[0].rstrip(':')
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
