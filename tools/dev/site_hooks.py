@@ -71,11 +71,11 @@ def _source(uri: str) -> str:
 
 def _summary(markdown: str) -> tuple[str, str]:
     """Return the title of a page and the first sentence of its prose."""
-    lines = CODE.sub('', re.sub(r'<!--.*?-->', '', markdown, flags=re.DOTALL)) if '```' in markdown else markdown
     title = re.search(r'^# (.*)$', markdown, re.MULTILINE)
-    prose = re.search(r'^(?![#>|!\[<`\-*\s]).+(?:\n.+)*', lines, re.MULTILINE)
-    text = re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', ' '.join(prose[0].split())) if prose else ''
-    return title[1] if title else '', re.split(r'(?<=[.:])\s', text)[0].rstrip(':')
+    text = re.sub(r'<!--.*?-->|^ *(`{3,}).*?^ *\1`*$', '', markdown, flags=re.DOTALL | re.MULTILINE)
+    prose = (part for part in re.split(r'\n\s*\n', text) if part.strip() and part.strip()[0] not in '#>|!-')
+    sentence = re.split(r'(?<=[.:])\s', ' '.join(next(prose, '').split()))[0].rstrip(':')
+    return title[1] if title else '', re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', sentence)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
