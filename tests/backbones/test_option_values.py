@@ -34,7 +34,7 @@ def test_values_at_the_border_are_taken(backbone):
 
 
 @pytest.mark.parametrize(
-    ('backbone', 'first', 'count'), [(Swin, 'img_size', 19), (SparseSwin, 'token_resize', 24), (STViTR, 'preset', 35)]
+    ('backbone', 'first', 'count'), [(Swin, 'img_size', 21), (SparseSwin, 'token_resize', 26), (STViTR, 'preset', 37)]
 )
 def test_the_signature_lists_every_option_with_type_and_default(backbone, first, count):
     parameters = inspect.signature(backbone).parameters
@@ -51,7 +51,7 @@ def test_an_option_that_a_class_fixes_itself_has_its_default_there():
             super().__init__(arch, window_size=window_size, **swin)
 
     parameters = inspect.signature(Slim).parameters
-    assert len(parameters) == 19
+    assert len(parameters) == 21
     assert parameters['window_size'].default == 4
     with pytest.raises(InputError, match=r"no option \['token_map'\]"):
         Slim(token_map='mlp')

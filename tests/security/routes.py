@@ -1,6 +1,5 @@
 """Every way in which a checkpoint gets into a process, as a function of its path."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,11 @@ class Routes:
         load_or_refuse(self.runner.model, CheckpointLoader.load_checkpoint(str(path), 'cpu', 'silent'), strict=False)
 
     def detect(self, path: Path) -> None:
-        Detector(self.detector.copy(), str(path), argparse.Namespace(device='cpu', score_thr=0.3))
+        Detector(self.detector.copy(), str(path), 'cpu', 0.3)
 
     def classify(self, path: Path) -> None:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
-            Classifier(self.classifier.copy(), str(path), argparse.Namespace(device='cpu'))
+            Classifier(self.classifier.copy(), str(path), 'cpu', 0.3)
 
     def extract(self, path: Path) -> None:
         from mmpretrain import FeatureExtractor
