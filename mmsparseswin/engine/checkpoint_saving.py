@@ -39,9 +39,13 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep the command of the training, for the model card of its weights."""
+        """Keep the command of the training, for the model card of its weights, and no functions of schedules."""
         program = f'python {sys.argv[0]}' if sys.argv[0].endswith('.py') else sys.argv[0]
         checkpoint.setdefault('meta', {})['command'] = ' '.join([program, shlex.join(sys.argv[1:])])
+        saved = checkpoint.get('param_schedulers', [])
+        for schedules in saved.values() if isinstance(saved, dict) else [saved]:
+            # OneCycleLR's state has the method it anneals by, which --resume would refuse as code.
+            schedules[:] = [{key: value for key, value in s.items() if not callable(value)} for s in schedules]
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         _refuse_diverged(runner)

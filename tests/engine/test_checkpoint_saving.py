@@ -5,9 +5,11 @@ import pytest
 import torch
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.logging import MessageHub
+from mmengine.optim import OneCycleLR
 
 from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.engine.checkpoint_saving import SafeCheckpointHook
+from mmsparseswin.engine.safe_reader import read_training_file
 
 
 class DiskFullError(OSError):
@@ -70,3 +72,27 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path, monkeypatch):
         write_atomically(path, b'new')
     assert path.read_bytes() == b'old'
     assert names(path.parent) == ['w.pth']
+
+
+@pytest.mark.parametrize('by_name', [False, True])
+def test_one_cycle_schedules_are_resumed(hook, tmp_path, by_name):
+    def one_cycle():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+        return optimizer, OneCycleLR(optimizer, eta_max=1.0, total_steps=10)
+
+    optimizer, schedule = one_cycle()
+    for _ in range(3):
+        optimizer.step()
+        schedule.step()
+    states = [schedule.state_dict()]
+    checkpoint = dict(state_dict={'w': torch.ones(1)}, param_schedulers=dict(generator=states) if by_name else states)
+    hook[0].before_save_checkpoint(hook[1], checkpoint)
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    (saved,) = read_training_file(tmp_path / 'a.pth')['param_schedulers']['generator' if by_name else slice(None)]
+    assert saved['total_steps'] == 10
+    other, resumed = one_cycle()
+    resumed.load_state_dict(saved)
+    for both in ((optimizer, schedule), (other, resumed)):
+        both[0].step()
+        both[1].step()
+    assert resumed.get_last_value() == schedule.get_last_value() != [0.1]
