@@ -70,12 +70,10 @@ def predict_video(
                 names.append(str(job.name))
                 if folder is not None:
                     writer = writer or _open(folder / f'{video.stem}.mp4', video, job)
-                    record = lines.records.get(str(job.name))
+                    known = lines.records.get(str(job.name))
                     assert job.pixels is not None
                     drawn = (
-                        job.pixels
-                        if record is None
-                        else predictor.draw(job.pixels[..., ::-1].copy(), record)[..., ::-1]
+                        job.pixels if known is None else predictor.draw(job.pixels[..., ::-1].copy(), known)[..., ::-1]
                     )
                     writer.write(cv2.resize(drawn, job.pixels.shape[1::-1]))
             advance(len(batch))
