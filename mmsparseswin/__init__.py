@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmsparseswin import mim, registry  # noqa: F401  the registry registers the bare names
 
 if TYPE_CHECKING:
+    from mmsparseswin import runtime
     from mmsparseswin.backbones import (
         SparseSwin,
         STViTR,
@@ -35,6 +36,7 @@ __all__ = [
     'list_models',
     'load',
     'push_to_hub',
+    'runtime',
     'save_pretrained',
     'to_timm',
     'to_transformers',
@@ -53,6 +55,8 @@ mim.register_with_mmengine()
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch when one of its names is asked for (PEP 562)."""
+    if name == 'runtime':
+        return import_module('mmsparseswin.runtime')
     if name in _ELSEWHERE:
         return getattr(import_module(_ELSEWHERE[name]), name)
     backbones = import_module('mmsparseswin.backbones')

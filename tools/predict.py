@@ -12,6 +12,8 @@ predictions/predictions.json   of a detector: COCO layout (images, annotations w
                                of a classifier: a list of file_name, class, label, score
 
 A video clip.mp4 gives predictions/pictures/clip.mp4, and records of its frames named clip_000000.jpg and so on.
+Of a classifier CHECKPOINT may be a file of mmsparseswin export, .onnx or .xml, which runs on the CPU.
+
 Classes have the names in the checkpoint, else those of the config's data set. Pictures that an earlier run drew into
 predictions/pictures are not predicted again.
 
@@ -38,7 +40,9 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
-    parser.add_argument('checkpoint', help='a file that training wrote, or .safetensors')
+    parser.add_argument(
+        'checkpoint', help='a file that training wrote, or .safetensors; of a classifier also an exported .onnx or .xml'
+    )
     parser.add_argument('images', nargs='+', help='image files, videos, and folders, searched to the bottom for images')
     parser.add_argument('--out-dir', default='predictions', help='folder for the results; default predictions')
     parser.add_argument('--batch-size', type=int, default=1, help='images at once')
@@ -64,6 +68,7 @@ def main() -> None:
 
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file
     from mmsparseswin.cli import run_config
+    from mmsparseswin.cli.exported_predictor import ExportedClassifier, is_exported
     from mmsparseswin.cli.prediction_lines import PredictionLines, predict_each
     from mmsparseswin.cli.predictors import load_predictor
     from mmsparseswin.cli.progress import show_progress
@@ -73,16 +78,24 @@ def main() -> None:
 
     keep_freed_memory()
     install_safe_reader(args.trust_checkpoint)
+    exported = is_exported(args.checkpoint)
+    if exported and (args.show_windows or args.amp or args.device not in (None, 'cpu')):
+        raise InputError('an exported file runs on the CPU in float32: leave out --show-windows, --amp and --device')
     cfg = run_config.load_config(args.config, args.cfg_options)
-    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
+    if not exported:
+        check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
     out = Path(args.out_dir)
     inputs, videos = split_videos(args.images)
     if videos and args.show_windows:
         raise InputError('--show-windows draws images, no videos')
     jobs = find_images(inputs, out / 'pictures')
     run_config.set_work_dir(cfg, str(out), args.config)
-    predictor = load_predictor(cfg, args.checkpoint, args.device, args.score_thr)
-    half = run_config.tests_in_half(args.amp)
+    predictor: Any = (
+        ExportedClassifier(cfg, args.checkpoint)
+        if exported
+        else load_predictor(cfg, args.checkpoint, args.device, args.score_thr)
+    )
+    half = not exported and run_config.tests_in_half(args.amp)
     run = dict(config=args.config, checkpoint=args.checkpoint, score_thr=args.score_thr)
     windows: Any = contextlib.nullcontext()
     if args.show_windows:

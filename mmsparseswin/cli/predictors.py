@@ -14,6 +14,7 @@ from mmsparseswin.log_filters import quiet_console
 
 if TYPE_CHECKING:
     import numpy as np
+    from mmpretrain.structures import DataSample
 
     from mmsparseswin.image_files import Job
 
@@ -156,7 +157,7 @@ class Classifier:
             self.visualizer.visualize_cls(
                 mmcv.imread(str(job.path), channel_order='rgb'),
                 sample,
-                classes=self.inferencer.classes,
+                classes=self.classes,
                 draw_gt=False,
                 name=str(job.name),
                 out_file=str(pictures / job.picture),
@@ -164,14 +165,17 @@ class Classifier:
 
     def draw(self, image: 'np.ndarray', record: dict) -> 'np.ndarray':
         """Return `image`, (H, W, 3) uint8 RGB, with the class of its record and its score written on."""
+        sample = self._sample(record['label'], record['score'])
+        self.visualizer.visualize_cls(image, sample, classes=self.classes, draw_gt=False, name='picture')
+        return self.visualizer.get_image()
+
+    def _sample(self, label: int, score: float) -> 'DataSample':
         import torch
         from mmpretrain.structures import DataSample
 
-        scores = torch.zeros(len(self.inferencer.classes))
-        scores[record['label']] = record['score']
-        sample = DataSample().set_pred_label(record['label']).set_pred_score(scores)
-        self.visualizer.visualize_cls(image, sample, classes=self.inferencer.classes, draw_gt=False, name='picture')
-        return self.visualizer.get_image()
+        scores = torch.zeros(len(self.classes))
+        scores[label] = score
+        return DataSample().set_pred_label(label).set_pred_score(scores)
 
     def collect(self, records: Iterable[dict]) -> list[dict]:
         """Return `records` as a list."""

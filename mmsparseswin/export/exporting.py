@@ -100,7 +100,7 @@ def export(
             **subject.origin,
             'classes': subject.classes,
             'precision': 'float32',
-            'input': _describe_input(example, batch, order, pixels),
+            'input': {**_describe_input(example, batch, order, pixels), 'resizing': subject.resizing},
             'outputs': [
                 {'name': one, 'shape': ['batch' if batch else 1, *result.shape[1:]]}
                 for one, result in zip(subject.outputs, results, strict=True)

@@ -16,6 +16,7 @@ from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.zoo import create_model, list_models
 from mmsparseswin.checkpoints.training_files import load_or_refuse
 from mmsparseswin.cli.class_names import class_names
+from mmsparseswin.cli.resizing_steps import resizing_steps
 from mmsparseswin.errors import InputError
 
 
@@ -37,6 +38,7 @@ class Subject(NamedTuple):
         pixels: what comes before ``module``; None where no config tells.
         classes: names of the classes by label, if the model has classes.
         origin: what the JSON file tells about model and weights.
+        resizing: steps from a picture to ``pixels``, see :func:`mmsparseswin.cli.resizing_steps.resizing_steps`.
     """
 
     module: nn.Module
@@ -45,6 +47,7 @@ class Subject(NamedTuple):
     pixels: Pixels | None
     classes: tuple[str, ...] | None
     origin: dict[str, Any]
+    resizing: list[dict[str, Any]] | None = None
 
 
 def is_name(model: str) -> bool:
@@ -82,16 +85,18 @@ def from_config(cfg: Config, where: str, checkpoint: str | None = None, backbone
     if checkpoint is not None:
         loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu', logger='silent')
         load_or_refuse(model, loaded, strict=True)
-    pixels = _pixels(model, cfg)
+    pixels, resizing = _pixels(model, cfg), resizing_steps(cfg)
     if backbone:
-        return _backbone(model.backbone, pixels, _origin(where, model.backbone, checkpoint))
+        found = _backbone(model.backbone, pixels, _origin(where, model.backbone, checkpoint))
+        return found._replace(resizing=resizing)
     if cfg.get('default_scope') != 'mmpretrain':
         raise InputError(
             f'{where} is no classifier: whole detectors are not exported yet; --backbone exports the backbone alone'
         )
     module = Classifier(model)
     names = class_names(cfg, loaded, model, checkpoint or where)
-    return Subject(module.eval(), 'classifier', ('scores',), pixels, names, _origin(where, model, checkpoint))
+    origin = _origin(where, model, checkpoint)
+    return Subject(module.eval(), 'classifier', ('scores',), pixels, names, origin, resizing)
 
 
 class Classifier(nn.Module):

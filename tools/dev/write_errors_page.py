@@ -44,11 +44,14 @@ TITLES = {
     'analysis': 'Attention, features, counts',
     'visualization': 'Pictures and reports',
     'benchmark': 'Benchmarks',
+    'export': 'Export',
+    'runtime': 'Exported files',
 }
 # What to do begins behind one of these signs with one of these words.
-_WORDS = """add ask build cast check choose convert copy correct create cut delete download draw fill free give install
-    keep known label leave list lower make mend must name number open pass pip predict put raise remove rename repeat
-    resume run save say scale see set split start take train try turn use work write only tools/
+_WORDS = """add ask build cast check choose convert copy correct create cut delete download draw export fill
+    free give install keep known label leave list lower make mend must name number open pass pip predict put raise
+    remove rename repeat resize resume run save say scale see set split start take train try turn use work write
+    only tools/
     Fetch Lower Name Choose Use"""
 _WORDS = '|'.join([*_WORDS.split(), 'did you mean', 'one of', 'here are', 'it has', 'it takes', '(it|they) must'])
 _ADVICE = re.compile(rf'(?:; |: |\. )(?=(?:or |so |then |first )?(?:{_WORDS})\b)')
@@ -60,7 +63,7 @@ _REMEDIES = (
         'Do as the line says.',
     ),
     (r'weights are incomplete', 'Take the whole file: a part does not tell which model it belongs to.'),
-    (r'none of the images could be read', 'The lines above it give the reason for each picture.'),
+    (r'none of the (images|pictures) could be read', 'The lines above it give the reason for each picture.'),
     (r'corrupt|cut off|is empty|no part of the|zip archive', 'Download or copy the original file again.'),
     (r'no training writes|too deep|than .* to read|unfolds', 'Do not use the file: take it from another source.'),
     (r'instead of a dict|no tensors|no weights', 'Save `model.state_dict()`, or take the checkpoint of a training.'),
@@ -69,6 +72,13 @@ _REMEDIES = (
     (r'no place in the model|has shape .* need|other weights', 'The file was changed or mixed: take the original.'),
     (r'no COCO data set|is no detector', 'Name the config of a detector.'),
     (r'is no classifier', 'Name the config of a classifier.'),
+    (r' end in ', 'Give the file a name with one of these ends.'),
+    (r'^--format NAME needs', "`pip install 'mmsparseswin[export]'`"),
+    (r'WHERE has no model', 'Name the config of a detector or a classifier.'),
+    (r'predicts otherwise', 'Export its backbone: `--backbone`.'),
+    (r'no exported model', 'Check the path.'),
+    (r'^(onnxruntime|OpenVINO) cannot read|its JSON file says', 'Copy all files again, or export the model again.'),
+    (r'bgr or rgb', 'Write one of the two.'),
     (r'not of the form', 'Write it in the form that the line names.'),
     (r'has no config', 'Name a file of `configs/` without that folder, as `swin/NAME.py`.'),
     (r'config .*has no |config names no ', 'Add this part to the config, or name one that has it.'),
@@ -80,7 +90,7 @@ _REMEDIES = (
         r'no such file|does not exist|is nowhere|^no \w+ (or \w+ )?(at|below|in|file)|no folder|no picture',
         'Check the path.',
     ),
-    (r'cannot be written|Cannot write', 'Choose a folder that you may write to and that has space.'),
+    (r'cannot be written|[Cc]annot write', 'Choose a folder that you may write to and that has space.'),
     (r'(cannot|could not) be read', 'Check that the file is whole and that you may read it.'),
     (r'names the classes', "Give the config's data sets `metainfo=dict(classes=(...))`."),
     (
