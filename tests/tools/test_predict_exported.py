@@ -14,7 +14,9 @@ def lines_of(path):
 def exported(tools, classifier, tmp_path_factory):
     folder = tmp_path_factory.mktemp('exported')
     options = ['--format', 'onnx', '--shape', '32', '--preprocess', 'bgr', '--dynamic', 'batch']
-    result = tools.run('export.py', classifier.config, classifier.checkpoint, *options, '--out', folder / 'model.onnx')
+    result = tools.run(
+        'export.py', classifier.config, classifier.checkpoint, *options, '--out', 'model.onnx', cwd=folder
+    )
     assert result.code == 0, result.err
     return folder / 'model.onnx'
 
