@@ -31,7 +31,11 @@ def _describe(step: dict[str, Any]) -> dict[str, Any]:
     from mmcv.transforms import CenterCrop, Resize
     from mmpretrain.datasets.transforms import ResizeEdge
 
-    built: Any = TRANSFORMS.build(step)
+    name_alone = {'type': str(step['type']).rsplit('.', 1)[-1]}
+    try:
+        built: Any = TRANSFORMS.build(step)
+    except Exception:  # of any transform: a model is exported though its pictures cannot be prepared here
+        return name_alone
     if type(built) is ResizeEdge:
         found: dict[str, Any] = dict(scale=int(built.scale), edge=built.edge)
     elif type(built) is Resize and built.scale is not None and not built.keep_ratio:
@@ -39,5 +43,5 @@ def _describe(step: dict[str, Any]) -> dict[str, Any]:
     elif type(built) is CenterCrop and not built.auto_pad:
         return dict(type='CenterCrop', crop_size=[int(one) for one in built.crop_size])
     else:
-        return {'type': str(step['type']).rsplit('.', 1)[-1]}
+        return name_alone
     return dict(type=type(built).__name__, **found, backend=built.backend, interpolation=built.interpolation)

@@ -167,6 +167,8 @@ def test_each_step_is_exactly_the_libraries(steps, size):
     [
         ([dict(type='Resize', scale=(32, 32), keep_ratio=True)], {}, 'Resize'),
         ([dict(type='Resize', scale_factor=0.5)], {}, 'Resize'),
+        ([dict(type='Resize')], {}, 'Resize'),  # cannot be built
+        ([dict(type='other.Shrink')], {}, 'Shrink'),
         ([dict(type='CenterCrop', crop_size=32, auto_pad=True)], {}, 'CenterCrop'),
         ([dict(type='Resize', scale=32), dict(type='Pad', size=(40, 40))], {}, 'Pad'),
         ([dict(type='Resize', scale=32, interpolation='box')], {}, 'Resize'),  # OpenCV has none
