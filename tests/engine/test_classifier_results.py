@@ -60,7 +60,7 @@ def test_the_confusion_matrix_counts_and_is_written(predictions, tmp_path):
 
 def write_run(folder, records):
     (folder / 'vis_data').mkdir(parents=True)
-    (folder / 'vis_data' / 'scalars.json').write_text('\n'.join(json.dumps(record) for record in records))
+    (folder / 'vis_data' / 'scalars.json').write_text(''.join(f'{json.dumps(record)}\n' for record in records))
 
 
 def step(number: int, epoch: int, **more):

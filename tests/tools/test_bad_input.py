@@ -139,11 +139,19 @@ def test_a_config_that_is_missing_or_does_not_run(tools, tmp_path):
 
 
 def test_a_bug_keeps_its_traceback(tools, detector, tmp_path):
+    (tmp_path / 'buggy_hook.py').write_text(
+        'from mmengine.hooks import Hook\nfrom mmengine.registry import HOOKS\n\n\n@HOOKS.register_module()\n'
+        "class BuggyHook(Hook):\n    def before_train(self, runner):\n        raise ZeroDivisionError('a bug')\n"
+    )
     config = tmp_path / 'bug.py'
-    config.write_text(detector.config.read_text() + "optim_wrapper['clip_grad'] = dict(max_norm='x')")
+    config.write_text(
+        f'import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{detector.config.read_text()}\n'
+        "custom_imports = dict(imports=['buggy_hook'])\ncustom_hooks = [dict(type='BuggyHook')]\n"
+    )
     result = tools.run('train.py', config, cwd=tmp_path)
     assert result.code == 1
     assert 'Traceback' in result.err
+    assert 'ZeroDivisionError: a bug' in result.err
 
 
 def test_an_out_file_of_the_wrong_kind(tools, detector, tmp_path):
