@@ -1,6 +1,5 @@
 """Build what is exported: a backbone or a classifier, and all that a file must say about it."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.zoo import create_model, list_models
 from mmsparseswin.checkpoints.training_files import load_or_refuse
+from mmsparseswin.checksums import sha256_of
 from mmsparseswin.cli.class_names import class_names
 from mmsparseswin.cli.resizing_steps import resizing_steps
 from mmsparseswin.errors import InputError
@@ -157,13 +157,5 @@ def _origin(where: str, model: nn.Module, checkpoint: str | None) -> dict[str, A
     if checkpoint is not None:
         origin['weights'] = {'file': Path(checkpoint).name}
         if Path(checkpoint).is_file():
-            origin['weights']['sha256'] = _sha256(Path(checkpoint))
+            origin['weights']['sha256'] = sha256_of(Path(checkpoint))
     return origin
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

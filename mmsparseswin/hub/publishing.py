@@ -1,6 +1,5 @@
 """Publish the weights of a checkpoint: no optimizer, a checksum in the name, and facts about them as data."""
 
-import hashlib
 import os
 import re
 import uuid
@@ -14,6 +13,7 @@ from mmsparseswin import __version__
 from mmsparseswin.checkpoints.averaged import averaged_key, last_key, stored_key
 from mmsparseswin.checkpoints.metadata import META_KEY, to_json
 from mmsparseswin.checkpoints.writing import write_weights
+from mmsparseswin.checksums import sha256_of
 from mmsparseswin.errors import InputError
 
 # What a config says about one machine and one run; it is not published.
@@ -106,17 +106,9 @@ def write_published(
     try:
         # One key alone: safetensors writes several in any order, and the checksum would change.
         write_weights(state, partial, {META_KEY: to_json(meta, 'meta')} if suffix == '.safetensors' else meta)
-        digest = _sha256(partial)
+        digest = sha256_of(partial)
         path = folder / f'{name}-{digest[:8]}{suffix}'
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path, digest
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
