@@ -4,12 +4,9 @@ Each gives the same work as eager PyTorch, on the same weights and with as many 
 eager ones before anything is timed.
 """
 
-import contextlib
-import io
-import logging
+import functools
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from mmsparseswin.errors import InputError
-from mmsparseswin.layers.fast_path import fast_path
+from mmsparseswin.export.formats import FORMATS, Plan, check_installed, write
+from mmsparseswin.runtime.engines import open_engine
 
 Call = Callable[[Tensor], Any]
 
 # Largest difference from eager float32; the outputs come from a layer norm and are of order 1.
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.15}
-_OPSET = 18
 
 
 def _compiled(model: nn.Module, x: Tensor, precision: torch.dtype) -> Call:
@@ -44,45 +41,24 @@ def _inductor(model: nn.Module, x: Tensor, precision: torch.dtype) -> Call:
     return call
 
 
-def _openvino(model: nn.Module, x: Tensor, precision: torch.dtype) -> Call:
-    import openvino
-
-    with _quiet():
-        graph = openvino.convert_model(model, example_input=x, input=[list(x.shape)])
-    # The hint: by itself OpenVINO computes in bfloat16 where the processor has it.
-    settings = dict(
-        PERFORMANCE_HINT='LATENCY',
-        INFERENCE_NUM_THREADS=torch.get_num_threads(),
-        INFERENCE_PRECISION_HINT='bf16' if precision == torch.bfloat16 else 'f32',
-    )
-    request = openvino.compile_model(graph, 'CPU', settings).create_infer_request()
-
-    def call(images: Tensor) -> tuple[Tensor, ...]:
-        found = request.infer([images.numpy()], share_inputs=True, share_outputs=True)
-        return tuple(torch.from_numpy(found[i]) for i in range(len(found)))
-
-    return call
-
-
-def _onnxruntime(model: nn.Module, x: Tensor, precision: torch.dtype) -> Call:
-    import onnxruntime
-
-    if precision != torch.float32:
-        raise RuntimeError('onnxruntime has no bfloat16 kernels for CPUs')
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+def _file_of(name: str, model: nn.Module, x: Tensor, precision: torch.dtype) -> Call:
+    """Write the model as users do, by ``mmsparseswin export``, and open the file with as many threads."""
+    check_installed(name)
+    with torch.no_grad():
+        outputs = tuple(f'output{i}' for i in range(len(_as_tuple(model(x)))))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'model.onnx'
-        with _quiet():
-            torch.onnx.export(model, (x,), path, dynamo=True, opset_version=_OPSET, external_data=False, verbose=False)
-        session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
-    name = session.get_inputs()[0].name
-    return lambda images: tuple(map(torch.from_numpy, session.run(None, {name: images.numpy()})))
+        path = Path(folder) / f'model{FORMATS[name].suffix}'
+        write(name, Plan(model, x, False, outputs), path)
+        kind = 'bf16' if precision == torch.bfloat16 else 'fp32'
+        engine = open_engine(path, torch.get_num_threads(), kind, shared=True)
+    return lambda images: tuple(map(torch.from_numpy, engine.run(images.numpy())))
 
 
 _ENGINES: dict[str, Callable[[nn.Module, Tensor, torch.dtype], Call]] = dict(
-    compiled=_compiled, inductor=_inductor, openvino=_openvino, onnxruntime=_onnxruntime
+    compiled=_compiled,
+    inductor=_inductor,
+    openvino=functools.partial(_file_of, 'openvino'),
+    onnxruntime=functools.partial(_file_of, 'onnx'),
 )
 MODES = ('eager', *_ENGINES)
 FOREIGN = ('openvino', 'onnxruntime')  # run a graph of the model, not its modules
@@ -99,17 +75,19 @@ def callable_of(model: nn.Module, mode: str, x: Tensor, products: torch.dtype) -
         products: type of the matrix products.
 
     Raises:
-        ImportError: the runtime is not installed.
-        RuntimeError: it cannot run the model in this type, or gives other numbers than eager PyTorch.
+        RuntimeError: the runtime is not installed, cannot run the model in this type, or gives other numbers than eager
+            PyTorch.
     """
     if mode == 'eager':
         return model
     if mode not in INFERENCE_ONLY:
         return _ENGINES[mode](model, x, products)
-    plain = fast_path(False) if mode in FOREIGN else contextlib.nullcontext()  # graphs are of PyTorch's operators
-    with torch.no_grad(), plain:
+    with torch.no_grad():
         expected = _as_tuple(model(x))
-        call = _ENGINES[mode](model, x, products)
+        try:
+            call = _ENGINES[mode](model, x, products)
+        except InputError as error:
+            raise RuntimeError(str(error)) from error  # leaves out this case, and not the others
     found = _as_tuple(call(x))
     worst = max(float((a.float() - b.float()).abs().max()) for a, b in zip(found, expected, strict=True))
     if not worst <= _TOLERANCES[products]:
@@ -134,16 +112,3 @@ def require_supported(mode: str, training: bool, output: str, device: str) -> No
 
 def _as_tuple(outputs: Any) -> tuple[Tensor, ...]:
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what exporters print: warnings of the tracer and a log of their steps."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(before)

@@ -86,7 +86,7 @@ def export(
         inputs = Normalize(pixels or Pixels('rgb', (0.0,) * 3, (255.0,) * 3), 'bgr')(inputs)
     module.eval().requires_grad_(False)
     images_, ours = inputs.contiguous().numpy(), eager(module)
-    example = inputs[[0, -1]].contiguous()
+    example = (inputs[[0, -1]] if batch else inputs[:1]).contiguous()
     with _aside(out) as path:
         write(name, Plan(module, example, batch, subject.outputs), path)
         theirs = open_file(name, path)

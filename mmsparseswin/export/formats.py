@@ -24,8 +24,9 @@ class Plan(NamedTuple):
 
     Attributes:
         module: tensor -> tuple of tensors, in eval mode.
-        example: input of the right type and size, two images.
-        batch: True if the file takes any number of images; else it takes one.
+        example: input of the right type and size. If the number of images is free, two or more: tracers take 1 for a
+            constant.
+        batch: True if the file takes any number of images; else it takes as many as the example.
         outputs: names of the outputs.
     """
 
@@ -33,11 +34,6 @@ class Plan(NamedTuple):
     example: Tensor
     batch: bool
     outputs: tuple[str, ...]
-
-    @property
-    def traced(self) -> Tensor:
-        """The input to trace with: two images if their number is free, because tracers take 1 for a constant."""
-        return self.example if self.batch else self.example[:1]
 
 
 def write_onnx(plan: Plan, path: Path) -> None:
@@ -56,7 +52,7 @@ def write_onnx(plan: Plan, path: Path) -> None:
         raise InputError(f'the weights take {size / 2**30:.1f} GiB, and ONNX holds 2: use --format torch-export')
     torch.onnx.export(
         plan.module,
-        (plan.traced,),
+        (plan.example,),
         path,
         input_names=['image'],
         output_names=list(plan.outputs),
@@ -84,8 +80,8 @@ def write_torch_export(plan: Plan, path: Path) -> None:
 
 def write_torchscript(plan: Plan, path: Path) -> None:
     """Write TorchScript by tracing; the file refuses sizes that it was not traced for."""
-    traced = torch.jit.trace(plan.module, plan.traced, check_trace=False)
-    sizes = list(plan.traced.shape)
+    traced = torch.jit.trace(plan.module, plan.example, check_trace=False)
+    sizes = list(plan.example.shape)
     sizes[0] = -1 if plan.batch else sizes[0]
     torch.jit.script(_OneSize(traced, sizes)).save(str(path))
 
@@ -135,13 +131,13 @@ def check_installed(name: str) -> None:
 def write(name: str, plan: Plan, path: Path) -> None:
     """Write `path`; PyTorch's operators run in place of our fast paths, which no tracer would see."""
     with torch.no_grad(), fast_path(False), _quiet():
-        plan.module(plan.traced)  # fills the tables of this size: made while tracing, they would be no tensors
+        plan.module(plan.example)  # fills the tables of this size: made while tracing, they would be no tensors
         FORMATS[name].write(plan, path)
 
 
 def _export(plan: Plan) -> torch.export.ExportedProgram:
     free = ({0: torch.export.Dim('batch')},) if plan.batch else None
-    return torch.export.export(plan.module, (plan.traced,), dynamic_shapes=free, strict=False)
+    return torch.export.export(plan.module, (plan.example,), dynamic_shapes=free, strict=False)
 
 
 @contextmanager

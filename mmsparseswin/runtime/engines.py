@@ -10,6 +10,7 @@ import numpy as np
 from mmsparseswin.errors import InputError
 
 INSTALL = "pip install 'mmsparseswin[export]'"
+PRECISIONS = ('fp32', 'bf16')  # of computation
 Size = int | str | None  # a number, the name of a free dimension, or a free one without a name
 
 
@@ -31,15 +32,18 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(path: str | os.PathLike, threads: int = 0) -> Engine:
+def open_engine(path: str | os.PathLike, threads: int = 0, precision: str = 'fp32', shared: bool = False) -> Engine:
     """Load a file by the runtime that its name tells: ``.onnx`` by onnxruntime, ``.xml`` by OpenVINO.
 
     Args:
         path: the file.
         threads: threads of one run; 0 leaves their number to the runtime.
+        precision: one of `PRECISIONS`. bf16 is a hint that OpenVINO follows where the processor has this type.
+        shared: give outputs that the next run overwrites, where that saves a copy.
 
     Raises:
-        InputError: no such file, a name that tells no runtime, a runtime that is not installed or cannot read the file.
+        InputError: no such file, a name that tells no runtime, a runtime that is not installed, cannot read the file or
+            does not compute in this precision.
     """
     path = Path(path)
     kind = _ENGINES.get(path.suffix)
@@ -47,13 +51,15 @@ def open_engine(path: str | os.PathLike, threads: int = 0) -> Engine:
         raise InputError(f'{path}: exported files end in {" or ".join(_ENGINES)}')
     if not path.is_file():
         raise InputError(f'no exported model at {path}')
-    return kind(path, threads)
+    return kind(path, threads, precision, shared)
 
 
 class OnnxEngine:
     """A file of ONNX in onnxruntime."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int, precision: str, shared: bool) -> None:
+        if precision != 'fp32':
+            raise InputError(f'onnxruntime has no {precision} kernels for CPUs; use OpenVINO')
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
@@ -74,30 +80,33 @@ class OnnxEngine:
 
 
 class OpenVinoEngine:
-    """A file of OpenVINO, in the precision it was written in."""
+    """A file of OpenVINO."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int, precision: str, shared: bool) -> None:
         try:
             import openvino
         except ModuleNotFoundError as error:
             raise InputError(f'{path} needs OpenVINO: {INSTALL}') from error
         # OpenVINO by itself computes in bfloat16 where the processor has it.
-        options: dict[str, str | int] = {'INFERENCE_PRECISION_HINT': 'f32', 'PERFORMANCE_HINT': 'LATENCY'}
+        hint = 'bf16' if precision == 'bf16' else 'f32'
+        options: dict[str, str | int] = {'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'LATENCY'}
         if threads:
             options['INFERENCE_NUM_THREADS'] = threads
         try:
-            self._model = openvino.Core().compile_model(path, 'CPU', options)
+            model = openvino.Core().compile_model(path, 'CPU', options)
         except Exception as error:
             raise InputError(f'OpenVINO cannot read {path}: {_line(error)}') from error
-        self.inputs = [_port(one) for one in self._model.inputs]
-        self.outputs = [_port(one) for one in self._model.outputs]
+        self._request, self._shared = model.create_infer_request(), shared
+        self.inputs = [_port(one) for one in model.inputs]
+        self.outputs = [_port(one) for one in model.outputs]
 
     def run(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """Compute all outputs."""
-        return [np.array(one) for one in self._model(arrays).values()]
+        found = self._request.infer(arrays, share_inputs=True, share_outputs=self._shared)
+        return list(found.values())
 
 
-_ENGINES: dict[str, Callable[[Path, int], Engine]] = {'.onnx': OnnxEngine, '.xml': OpenVinoEngine}
+_ENGINES: dict[str, Callable[[Path, int, str, bool], Engine]] = {'.onnx': OnnxEngine, '.xml': OpenVinoEngine}
 
 
 def _port(one) -> Port:
