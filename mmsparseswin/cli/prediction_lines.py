@@ -1,6 +1,5 @@
 """Predictions that outlive a stopped run: a JSON line per picture, and no picture that loses the others."""
 
-import json
 import os
 import sys
 import traceback
@@ -8,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_headers import find_damage
 from mmsparseswin.log_filters import is_verbose
+from mmsparseswin.record_lines import RecordLines
 
 if TYPE_CHECKING:
     from mmsparseswin.image_files import Job
@@ -20,46 +19,37 @@ _LONGEST = 300  # characters of a library's message
 
 
 class PredictionLines:
-    """File of JSON lines: first the run that writes it, then a record per picture.
+    """File of a record per picture, see :class:`RecordLines`.
 
     Args:
         path: the file.
         run: what the predictions depend on.
-        resume: keep the records of a stopped run, without a last line that was cut off.
+        resume: keep the records of a stopped run.
 
     Raises:
         InputError: the records are of another run, or the file holds something else.
     """
 
     def __init__(self, path: Path, run: dict[str, Any], resume: bool) -> None:
+        self._lines = RecordLines(path, run, resume, 'predictions')
         self.records: dict[str, dict] = {}
         self._paths: dict[str, str | None] = {}
-        lines = path.read_bytes().splitlines(keepends=True) if resume and path.is_file() else []
-        whole = [line for line in lines if line.endswith(b'\n')]
         try:
-            before = json.loads(whole[0])['run'] if whole else run
-            for record in map(json.loads, whole[1:]):
+            for record in self._lines.records:
                 self._paths[record['file_name']] = record.pop('path', None)
                 self.records[record['file_name']] = record
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f'{path} holds no predictions of this tool; delete it, or leave out --resume') from None
-        if before != run:
-            changed = ', '.join(
-                f'{key} {before.get(key)} (now {run[key]})' for key in run if before.get(key) != run[key]
-            )
-            raise InputError(f'--resume: {path} was written with {changed}; choose another --out-dir')
-        write_atomically(path, b''.join(whole) or json.dumps({'run': run}).encode() + b'\n')
-        self._file = open(path, 'a', buffering=1)  # noqa: SIM115 -- closed by __exit__
+        except KeyError:
+            raise InputError(f'{path} holds no predictions; delete it, or leave out --resume') from None
 
     def __enter__(self) -> 'PredictionLines':
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+    def __exit__(self, *error: Any) -> None:
+        self._lines.__exit__(*error)
 
     def add(self, record: dict, path: Path) -> None:
         """Write the record of the picture at `path`."""
-        self._file.write(json.dumps({**record, 'path': os.path.abspath(path)}) + '\n')
+        self._lines.add({**record, 'path': os.path.abspath(path)})
         self.records[record['file_name']] = record
 
     def has(self, job: 'Job') -> bool:

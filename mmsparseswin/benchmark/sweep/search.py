@@ -8,9 +8,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from mmsparseswin.atomic_files import write_atomically
 from mmsparseswin.benchmark.sweep.knobs import Point, points_of
 from mmsparseswin.errors import InputError
+from mmsparseswin.record_lines import RecordLines
 
 METHODS = ('evolution', 'random')
 _FIRST = 6  # points at random before evolution has a front to start from
@@ -26,42 +26,21 @@ def front(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return best
 
 
-class Records:
-    """File of JSON lines: first the run that writes it, then a record per point, written as soon as it is measured.
-
-    Args:
-        path: the file.
-        run: what the records depend on.
-        resume: keep the records of a stopped run, without a last line that was cut off.
+class Records(RecordLines):
+    """File of measured points, see :class:`RecordLines`.
 
     Raises:
         InputError: the file is there and ``resume`` is False, or it is of another run.
     """
 
     def __init__(self, path: Path, run: dict[str, Any], resume: bool) -> None:
-        self.path, run = path, json.loads(json.dumps(run))  # tuples become lists, as in the file
-        self.records: list[dict[str, Any]] = []
         if path.is_file() and not resume:
             raise InputError(f'{path} is there: go on with --resume, or choose another --out-dir')
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        whole = [line for line in lines if line.endswith(b'\n')]
-        try:
-            parsed = [json.loads(line) for line in whole]
-            before = parsed[0]['run'] if parsed else run
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f'{path} holds no sweep; delete it') from None
-        if before != run:
-            changed = [f'{key} {before.get(key)!r} (now {run[key]!r})' for key in run if before.get(key) != run[key]]
-            raise InputError(f'--resume: {path} was written with {", ".join(changed)}; choose another --out-dir')
-        self.records = parsed[1:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, b''.join(whole) or json.dumps({'run': run}).encode() + b'\n')
+        super().__init__(path, run, resume, 'sweep')
 
     def add(self, record: dict[str, Any]) -> None:
-        """Append a record to the file."""
-        with open(self.path, 'a') as file:
-            file.write(json.dumps(record) + '\n')
-        self.records.append(json.loads(json.dumps(record)))
+        """Append a record, with lists in place of tuples as in the file."""
+        super().add(json.loads(json.dumps(record)))
 
     def has(self, point: Point) -> bool:
         """Return True if the point was measured, or could not be."""
