@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from rich.console import Console
-from rich.progress import track
 
 from mmsparseswin.checkpoints.training_files import check_checkpoint_file
 from mmsparseswin.cli import evaluation, run_config, training
@@ -15,6 +13,7 @@ from mmsparseswin.cli.carried_config import open_carried
 from mmsparseswin.cli.own_data import set_data
 from mmsparseswin.cli.picture_sources import read_jobs
 from mmsparseswin.cli.predictors import load_predictor, predict_jobs
+from mmsparseswin.cli.progress import show_steps
 from mmsparseswin.easy.results import Result, Results
 from mmsparseswin.engine.precision import PRECISIONS
 from mmsparseswin.engine.safe_reader import install_safe_reader
@@ -83,7 +82,7 @@ class Model:
         """
         self._load()  # before the bar
         found = self.stream(images, batch_size, score)
-        return Results(track(found, 'Predicting', console=Console(stderr=True), disable=not progress))
+        return Results(show_steps('Predicting', found) if progress else found)
 
     def stream(self, images: Any, batch_size: int = 1, score: float = 0.3) -> Iterator[Result]:
         """Yield the results of :meth:`predict` one by one, so that a long video needs no memory."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmsparseswin.cli.progress import show_progress
+from mmsparseswin.cli.progress import show_progress, show_steps
 
 
 @pytest.fixture
@@ -85,3 +85,8 @@ def test_progress_is_plain_lines_in_a_file_and_a_bar_in_a_terminal():
     with show_progress('Work', 2, terminal) as advance:
         advance(2)
     assert '2/2' in terminal.getvalue()
+
+
+def test_steps_of_an_unknown_number_are_counted(capsys):
+    assert list(show_steps('Work', iter('abc'))) == ['a', 'b', 'c']
+    assert capsys.readouterr().err.startswith('Work: 3 in 0:00:0')
