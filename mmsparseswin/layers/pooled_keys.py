@@ -43,8 +43,10 @@ def pool_map(grid: Grid, bound: int | None) -> PooledMap | None:
 def pooled(x: Tensor, cells: PooledMap) -> Tensor:
     """Means (B, cells, C) of tokens (B, N, C); 0 in cells without a valid token."""
     height, width = cells.rows.shape[2], cells.cols.shape[2]
-    x = cells.cols[:, None].to(x.dtype) @ x.unflatten(1, (height, width))  # (B, height, columns of cells, C)
-    return (cells.rows.to(x.dtype) @ x.flatten(2)).view(len(x), -1, x.shape[-1])
+    # No unflatten, and -1 for the images: PyTorch's exporter to ONNX would take their number for a constant.
+    maps = x.reshape(-1, height, width, x.shape[-1])
+    maps = cells.cols[:, None].to(x.dtype) @ maps  # (B, height, columns of cells, C)
+    return (cells.rows.to(x.dtype) @ maps.flatten(2)).view(-1, cells.counts.shape[1], x.shape[-1])
 
 
 def _cell_side(height: int, width: int, bound: int | None) -> int:

@@ -148,7 +148,7 @@ class TokenGeneration(SemanticBlock):
         windows = window_plan(Grid(token_grid.height, token_grid.width), (side, side), False, x.device)
         cut = windows.to_windows(x).view(-1, side, side, x.shape[-1])
         cut = self.conv_pos(cut.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + windows.to_grid(cut.reshape(len(x), -1, x.shape[-1]))
+        return x + windows.to_grid(cut.reshape(x.shape[0], -1, x.shape[-1]))
 
 
 class SemanticStage(SwinStage):

@@ -29,13 +29,18 @@ def max_pool(x: Tensor, grid: Grid, plan: UnitPlan) -> Tensor:
     """Image tokens (B, N, C) -> the largest of each cell (B, T, C); zero where a cell has no valid token."""
     if grid.valid is not None:
         x = x.masked_fill(~grid.mask(x.device).flatten(1)[:, :, None], -torch.inf)
-    largest = F.pad(x, (0, 0, 0, 1)).index_select(1, plan.cells.flatten()).unflatten(1, plan.cells.shape).amax(2)
+    largest = _in_cells(x, plan).amax(2)
     return largest if grid.valid is None else largest.masked_fill(largest == -torch.inf, 0)
 
 
 def weighted_pool(x: Tensor, logits: Tensor, plan: UnitPlan) -> Tensor:
     """Image tokens (B, N, C) and logits (B, N) -> weighted means (B, T, C) of the cells."""
-    slots = plan.cells.flatten()
-    logits = F.pad(logits, (0, 1), value=MASKED).index_select(1, slots).unflatten(1, plan.cells.shape)
+    logits = F.pad(logits, (0, 1), value=MASKED).index_select(1, plan.cells.flatten()).view(-1, *plan.cells.shape)
     weights = logits.masked_fill(plan.repeats, MASKED).softmax(2)[:, :, None]  # (B, T, 1, slots)
-    return (weights @ F.pad(x, (0, 0, 0, 1)).index_select(1, slots).unflatten(1, plan.cells.shape))[:, :, 0]
+    return (weights @ _in_cells(x, plan))[:, :, 0]
+
+
+def _in_cells(x: Tensor, plan: UnitPlan) -> Tensor:
+    """Image tokens (B, N, C) -> the tokens of each cell (B, T, slots, C)."""
+    # No unflatten: behind it, PyTorch's exporter to ONNX takes the batch size for a constant.
+    return F.pad(x, (0, 0, 0, 1)).index_select(1, plan.cells.flatten()).view(-1, *plan.cells.shape, x.shape[-1])
