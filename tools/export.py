@@ -1,4 +1,4 @@
-"""Export a backbone or a classifier to ONNX, OpenVINO, torch.export or TorchScript, and prove the file.
+"""Export a backbone, a classifier or a detector to ONNX, OpenVINO, torch.export or TorchScript, and prove the file.
 
     mmsparseswin export CONFIG CHECKPOINT --format onnx --shape 224 --preprocess rgb --out model.onnx
     mmsparseswin export sparseswin-tiny weights.pth --format openvino --shape 800 1333 --dynamic batch --out model.xml
@@ -9,7 +9,8 @@ beside it. If they differ by more than rounding, nothing is written and the exit
 tells classes, input, mean and std, versions, sizes, the comparison and the times.
 
 A classifier gives scores (B, classes), a backbone the map (B, C, H, W) of each stage. The file takes one image of
---shape, or with --dynamic batch any number of them.
+--shape, or with --dynamic batch any number of them. A detector (onnx, openvino) gives boxes (n, 4), scores (n,) and
+labels (n,) of one image; its second input `size` is the height and width of the picture inside the padded image.
 """
 
 import argparse
@@ -43,6 +44,12 @@ def parse_args() -> argparse.Namespace:
         '--out', required=True, metavar='FILE', help=f'the file; its name ends in {", ".join(SUFFIXES.values())}'
     )
     parser.add_argument('--backbone', action='store_true', help="export the config's backbone alone")
+    parser.add_argument(
+        '--nms',
+        choices=['inside', 'outside'],
+        default='inside',
+        help="of a one-stage detector: inside the file, or the file's boxes and scores are those before it",
+    )
     parser.add_argument('--dynamic', metavar='batch', help='batch: take any number of images')
     parser.add_argument(
         '--preprocess',
@@ -96,10 +103,15 @@ def main() -> None:
         subject = from_config(cfg, args.model, args.checkpoint, args.backbone)
     if args.checkpoint is None:
         print('no CHECKPOINT: the weights are random', file=sys.stderr)
-    report = export(subject, args.format, out, shape, args.dynamic == 'batch', args.preprocess, args.images)
+    report = export(subject, args.format, out, shape, args.dynamic == 'batch', args.preprocess, args.images, args.nms)
     for name, one in report['comparison']['outputs'].items():
         print(
             f'{name}: differs from eager by {one["largest_difference"]:.1e}, {one["relative"]:.1e} of the largest value'
+        )
+    if 'detections' in report['comparison']:
+        print(
+            f'{report["comparison"]["detections"]} detections are equal, and '
+            f'{report["comparison"]["decided_by_rounding"]} more were decided by rounding'
         )
     times = report['milliseconds']
     print(f'one image: {times["file"]} ms, eager PyTorch {times["eager"]} ms, {times["threads"]} threads')

@@ -12,7 +12,7 @@ predictions/predictions.json   of a detector: COCO layout (images, annotations w
                                of a classifier: a list of file_name, class, label, score
 
 A video clip.mp4 gives predictions/pictures/clip.mp4, and records of its frames named clip_000000.jpg and so on.
-Of a classifier CHECKPOINT may be a file of mmsparseswin export, .onnx or .xml, which runs on the CPU.
+CHECKPOINT may be a file of mmsparseswin export, .onnx or .xml, which runs on the CPU.
 
 Classes have the names in the checkpoint, else those of the config's data set. Pictures that an earlier run drew into
 predictions/pictures are not predicted again.
@@ -40,9 +40,7 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
-    parser.add_argument(
-        'checkpoint', help='a file that training wrote, or .safetensors; of a classifier also an exported .onnx or .xml'
-    )
+    parser.add_argument('checkpoint', help='a file that training wrote, .safetensors, or an exported .onnx or .xml')
     parser.add_argument('images', nargs='+', help='image files, videos, and folders, searched to the bottom for images')
     parser.add_argument('--out-dir', default='predictions', help='folder for the results; default predictions')
     parser.add_argument('--batch-size', type=int, default=1, help='images at once')
@@ -68,7 +66,7 @@ def main() -> None:
 
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file
     from mmsparseswin.cli import run_config
-    from mmsparseswin.cli.exported_predictor import ExportedClassifier, is_exported
+    from mmsparseswin.cli.exported_predictor import exported_predictor, is_exported
     from mmsparseswin.cli.prediction_lines import PredictionLines, predict_each
     from mmsparseswin.cli.predictors import load_predictor
     from mmsparseswin.cli.progress import show_progress
@@ -91,7 +89,7 @@ def main() -> None:
     jobs = find_images(inputs, out / 'pictures')
     run_config.set_work_dir(cfg, str(out), args.config)
     predictor: Any = (
-        ExportedClassifier(cfg, args.checkpoint)
+        exported_predictor(cfg, args.checkpoint, args.score_thr)
         if exported
         else load_predictor(cfg, args.checkpoint, args.device, args.score_thr)
     )

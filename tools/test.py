@@ -4,7 +4,8 @@
     tools/dist_test.sh CONFIG CHECKPOINT GPUS
 
 Detections are written as COCO JSON into the work dir; `--show-dir DIR` draws them beside the truth, `--out` keeps the
-raw predictions (.pkl) or, with `--out-item metrics`, the scores (.json).
+raw predictions (.pkl) or, with `--out-item metrics`, the scores (.json). CHECKPOINT may be a file of mmsparseswin
+export, .onnx or .xml, which runs on the CPU.
 """
 
 import argparse
@@ -20,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='an mmdet or mmpretrain config')
-    parser.add_argument('checkpoint', help='a file that training wrote, or .safetensors')
+    parser.add_argument('checkpoint', help='a file that training wrote, .safetensors, or an exported .onnx or .xml')
     cli.add_run_options(parser)
     parser.add_argument('--out', help='file for predictions (.pkl), or for metrics (.json, .yml, .pkl)')
     parser.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out gets; default pred')
@@ -51,12 +52,14 @@ def main() -> None:
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file
     from mmsparseswin.cli import evaluation_config, run_config
     from mmsparseswin.cli.evaluation import Pictures, evaluate
+    from mmsparseswin.cli.exported_predictor import is_exported
     from mmsparseswin.engine.safe_reader import install_safe_reader
 
     keep_freed_memory()
     install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
-    check_checkpoint_file(args.checkpoint, args.trust_checkpoint)  # before a work dir is made
+    if not is_exported(args.checkpoint):
+        check_checkpoint_file(args.checkpoint, args.trust_checkpoint)  # before a work dir is made
     run_config.set_work_dir(cfg, args.work_dir, args.config)
     drawn = Pictures(args.show_dir, args.show, args.interval, args.wait_time)
     metrics, runner, json_files = evaluate(

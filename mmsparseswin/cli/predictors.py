@@ -30,6 +30,7 @@ class Detector:
         with warnings.catch_warnings():  # `name_classes` follows
             warnings.filterwarnings('ignore', 'dataset_meta or class names are not saved')
             self.inferencer = DetInferencer(cfg, checkpoint, device, show_progress=False)
+        self.visualizer = self.inferencer.visualizer
         self.threshold = threshold
 
     def name_classes(self, names: tuple[str, ...]) -> None:
@@ -39,7 +40,7 @@ class Detector:
         if isinstance(palette, (list, tuple)) and len(palette) < len(names):
             palette = 'random'  # of a data set with fewer classes
         meta = dict(classes=names, palette=palette)
-        self.inferencer.model.dataset_meta = self.inferencer.visualizer.dataset_meta = meta
+        self.inferencer.model.dataset_meta = self.visualizer.dataset_meta = meta
 
     def predict(self, batch: 'list[Job]', pictures: Path | None) -> list[dict]:
         """Return one record per picture of `batch`; draw them into the folder `pictures`."""
@@ -93,9 +94,9 @@ class Detector:
         found.labels = torch.tensor([one['category_id'] - 1 for one in objects], dtype=torch.long)
         if objects and 'segmentation' in objects[0]:
             found.masks = np.stack([run_lengths.decode(one['segmentation']) for one in objects]).astype(bool)
-        sample, visualizer = DetDataSample(pred_instances=found), self.inferencer.visualizer
-        visualizer.add_datasample('picture', image, sample, draw_gt=False, pred_score_thr=-1)
-        return visualizer.get_image()
+        sample = DetDataSample(pred_instances=found)
+        self.visualizer.add_datasample('picture', image, sample, draw_gt=False, pred_score_thr=-1)
+        return self.visualizer.get_image()
 
     def collect(self, records: Iterable[dict]) -> dict[str, list]:
         """Return `records` in COCO's layout."""

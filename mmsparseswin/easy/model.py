@@ -147,12 +147,12 @@ class Model:
             return evaluation.evaluate(cfg, weights, amp=self._amp, **options)[0]
 
     def export(self, out: str | Path, shape: tuple[int, int], format: str = 'onnx', **options: Any) -> dict[str, Any]:
-        """Export as ``mmsparseswin export`` does, a classifier whole; return what the JSON beside the file says.
+        """Export as ``mmsparseswin export`` does, the whole model; return what the JSON beside the file says.
 
         Args:
             out, shape: the file, and height and width of its pictures.
             format: 'onnx', 'openvino', 'torch-export' or 'torchscript'.
-            options: ``backbone=True``, a detector's part that is exported; and batch, order, images of
+            options: ``backbone=True``, the backbone alone; and batch, order, images, nms of
                 :func:`mmsparseswin.export.exporting.export`.
 
         Raises:

@@ -9,6 +9,7 @@ from mmsparseswin.engine.cpu_budget import CpuBudgetLoop
 from mmsparseswin.engine.data_notes import DataNotesHook
 from mmsparseswin.engine.decay_constructor import DecayConstructor
 from mmsparseswin.engine.divergence import DivergenceHook
+from mmsparseswin.engine.exported_model import ExportedModel
 from mmsparseswin.engine.image_loading import LoadImageFromFile
 from mmsparseswin.engine.precision import PrecisionOptimWrapper
 from mmsparseswin.engine.published_recipes import (
@@ -34,6 +35,7 @@ __all__ = [
     'DecayConstructor',
     'DivergenceHook',
     'EvalModeHook',
+    'ExportedModel',
     'LoadImageFromFile',
     'PrecisionOptimWrapper',
     'RandomKeepHook',

@@ -1,28 +1,20 @@
 """Export a model: write the file aside, run it beside eager PyTorch, and only then give it its name."""
 
 import json
-import os
-import platform
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mmsparseswin import __version__
 from mmsparseswin.errors import InputError
 from mmsparseswin.export.comparison import ALLOWED, compare, eager, open_file, time_both
+from mmsparseswin.export.files import VERSION, aside, describe_input, versions
 from mmsparseswin.export.formats import FORMATS, Plan, check_installed, write
 from mmsparseswin.export.pictures import Normalize, WithNormalize, read_pictures
 from mmsparseswin.export.subjects import Pixels, Subject
 from mmsparseswin.layers.processor import processor
-
-VERSION = 1  # of the JSON file
 
 
 def check_request(name: str, out: Path, shape: tuple[int, int]) -> None:
@@ -55,6 +47,7 @@ def export(
     batch: bool = False,
     order: str | None = None,
     images: list[str] | None = None,
+    nms: str = 'inside',
 ) -> dict[str, Any]:
     """Export `subject`; the file has its name only if its runtime gives the numbers of eager PyTorch.
 
@@ -67,6 +60,7 @@ def export(
         order: 'bgr' or 'rgb': take pictures of uint8 (B, H, W, 3) in this order and normalise them inside; None: take
             normalised float images (B, 3, H, W).
         images: pictures to compare on, files and folders; None draws some.
+        nms: of a one-stage detector, 'inside' the file or 'outside'.
 
     Returns:
         What the JSON file says.
@@ -75,6 +69,14 @@ def export(
         InputError: no mean and std to normalise with, unreadable pictures, or a file that computes other numbers.
     """
     check_request(name, out, shape)
+    if subject.task == 'detector':
+        from mmsparseswin.export.detector_export import export_detector  # only detectors need mmdet
+
+        if batch:
+            raise InputError('--dynamic batch: a detector takes one image at a time')
+        return export_detector(subject, name, out, shape, order, images, nms)
+    if nms != 'inside':
+        raise InputError(f'--nms {nms} is for whole detectors; {subject.origin.get("model")} is a {subject.task}')
     pictures, source = read_pictures(images, shape)
     module, inputs, pixels = subject.module, torch.from_numpy(pictures), subject.pixels
     if order is not None:
@@ -87,7 +89,7 @@ def export(
     module.eval().requires_grad_(False)
     images_, ours = inputs.contiguous().numpy(), eager(module)
     example = (inputs[[0, -1]] if batch else inputs[:1]).contiguous()
-    with _aside(out) as path:
+    with aside(out) as path:
         write(name, Plan(module, example, batch, subject.outputs), path)
         theirs = open_file(name, path)
         differences = compare(ours, theirs, images_, batch, subject.outputs)
@@ -100,7 +102,7 @@ def export(
             **subject.origin,
             'classes': subject.classes,
             'precision': 'float32',
-            'input': {**_describe_input(example, batch, order, pixels), 'resizing': subject.resizing},
+            'input': {**describe_input(example, batch, order, pixels), 'resizing': subject.resizing},
             'outputs': [
                 {'name': one, 'shape': ['batch' if batch else 1, *result.shape[1:]]}
                 for one, result in zip(subject.outputs, results, strict=True)
@@ -121,44 +123,8 @@ def export(
                 'threads': torch.get_num_threads(),
                 'processor': processor().report.name,
             },
-            'versions': _versions(name),
+            'versions': versions(name),
             'written': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         }
         path.with_name(f'{out.name}.json').write_text(json.dumps(report, indent=1) + '\n')
     return report
-
-
-@contextmanager
-def _aside(out: Path) -> Iterator[Path]:
-    """Give a path of the name of `out` in a new folder beside it; what was written there moves beside `out` at the end.
-
-    A failure leaves nothing. The file itself moves last, so that whoever sees it finds its companions.
-    """
-    folder = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', suffix='.partial', dir=out.parent))
-    try:
-        yield folder / out.name
-        companions = [one for one in folder.iterdir() if one.name != out.name]
-        for one in [*companions, folder / out.name]:
-            os.replace(one, out.parent / one.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _describe_input(example: torch.Tensor, batch: bool, order: str | None, pixels: Pixels | None) -> dict[str, Any]:
-    """Describe the input: what the file takes, and what mean and std are, inside or before it."""
-    return {
-        'name': 'image',
-        'type': 'uint8' if order else 'float32',
-        'shape': ['batch' if batch else 1, *example.shape[1:]],
-        'layout': 'NHWC' if order else 'NCHW',
-        'channels': order or (pixels.order if pixels else 'rgb'),
-        'normalised': 'inside' if order else 'before',
-        'mean': pixels and list(pixels.mean),
-        'std': pixels and list(pixels.std),
-    }
-
-
-def _versions(name: str) -> dict[str, str]:
-    packages = ('torch', *FORMATS[name].packages)
-    ours = {'mmsparseswin': __version__, 'python': platform.python_version()}
-    return {**ours, **{one: metadata.version(one) for one in packages}}

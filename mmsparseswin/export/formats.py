@@ -28,12 +28,28 @@ class Plan(NamedTuple):
             constant.
         batch: True if the file takes any number of images; else it takes as many as the example.
         outputs: names of the outputs.
+        more: further inputs by name, of fixed sizes.
+        rows: True if the number of rows of every output depends on what the model sees.
     """
 
     module: nn.Module
     example: Tensor
     batch: bool
     outputs: tuple[str, ...]
+    more: tuple[tuple[str, Tensor], ...] = ()
+    rows: bool = False
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Return all inputs to trace with."""
+        return self.example, *(tensor for _, tensor in self.more)
+
+    @property
+    def free(self) -> dict[str, dict[int, str]] | None:
+        """Return names for the free axes of inputs and outputs."""
+        if self.rows:
+            return {name: {0: 'found'} for name in self.outputs}
+        return {name: {0: 'batch'} for name in ('image', *self.outputs)} if self.batch else None
 
 
 def write_onnx(plan: Plan, path: Path) -> None:
@@ -52,11 +68,11 @@ def write_onnx(plan: Plan, path: Path) -> None:
         raise InputError(f'the weights take {size / 2**30:.1f} GiB, and ONNX holds 2: use --format torch-export')
     torch.onnx.export(
         plan.module,
-        (plan.example,),
+        plan.inputs,
         path,
-        input_names=['image'],
+        input_names=['image', *(name for name, _ in plan.more)],
         output_names=list(plan.outputs),
-        dynamic_axes={name: {0: 'batch'} for name in ('image', *plan.outputs)} if plan.batch else None,
+        dynamic_axes=plan.free,
         opset_version=OPSET,
         dynamo=False,
     )
@@ -131,7 +147,7 @@ def check_installed(name: str) -> None:
 def write(name: str, plan: Plan, path: Path) -> None:
     """Write `path`; PyTorch's operators run in place of our fast paths, which no tracer would see."""
     with torch.no_grad(), fast_path(False), _quiet():
-        plan.module(plan.example)  # fills the tables of this size: made while tracing, they would be no tensors
+        plan.module(*plan.inputs)  # fills the tables of this size: made while tracing, they would be no tensors
         FORMATS[name].write(plan, path)
 
 

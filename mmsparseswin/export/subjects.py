@@ -1,4 +1,4 @@
-"""Build what is exported: a backbone or a classifier, and all that a file must say about it."""
+"""Build what is exported: a backbone, a classifier or a detector, and all that a file must say about it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from mmsparseswin.backbones.zoo import create_model, list_models
 from mmsparseswin.checkpoints.training_files import load_or_refuse
 from mmsparseswin.checksums import sha256_of
 from mmsparseswin.cli.class_names import class_names
-from mmsparseswin.cli.resizing_steps import resizing_steps
+from mmsparseswin.cli.resizing_steps import plain_test_cfg, resizing_steps
 from mmsparseswin.errors import InputError
 
 
@@ -33,12 +33,14 @@ class Subject(NamedTuple):
 
     Attributes:
         module: float images (B, 3, H, W) -> tuple of tensors, one per name of ``outputs``; in eval mode.
-        task: 'backbone' or 'classifier'.
+        task: 'backbone', 'classifier' or 'detector'; of a detector ``module`` takes the size of the picture, too.
         outputs: names of the outputs.
         pixels: what comes before ``module``; None where no config tells.
         classes: names of the classes by label, if the model has classes.
         origin: what the JSON file tells about model and weights.
         resizing: steps from a picture to ``pixels``, see :func:`mmsparseswin.cli.resizing_steps.resizing_steps`.
+        padding: of a detector, how pictures are padded: to multiples of ``divisor``, with ``value``, and ``seen`` by
+            the backbone as if it were picture, or not.
     """
 
     module: nn.Module
@@ -48,6 +50,7 @@ class Subject(NamedTuple):
     classes: tuple[str, ...] | None
     origin: dict[str, Any]
     resizing: list[dict[str, Any]] | None = None
+    padding: dict[str, Any] | None = None
 
 
 def is_name(model: str) -> bool:
@@ -63,7 +66,7 @@ def from_name(name: str, checkpoint: str | None = None) -> Subject:
 
 
 def from_config(cfg: Config, where: str, checkpoint: str | None = None, backbone: bool = False) -> Subject:
-    """Build the classifier of a config, or the backbone of any config.
+    """Build the classifier or detector of a config, or the backbone of any config.
 
     Args:
         cfg: the config.
@@ -88,14 +91,16 @@ def from_config(cfg: Config, where: str, checkpoint: str | None = None, backbone
     pixels, resizing = _pixels(model, cfg), resizing_steps(cfg)
     if backbone:
         found = _backbone(model.backbone, pixels, _origin(where, model.backbone, checkpoint))
-        return found._replace(resizing=resizing)
-    if cfg.get('default_scope') != 'mmpretrain':
-        raise InputError(
-            f'{where} is no classifier: whole detectors are not exported yet; --backbone exports the backbone alone'
-        )
+        return found._replace(resizing=resizing if cfg.get('default_scope') == 'mmpretrain' else None)
+    names, origin = class_names(cfg, loaded, model, checkpoint or where), _origin(where, model, checkpoint)
+    if cfg.get('default_scope') == 'mmdet':
+        from mmsparseswin.export.detectors import padding_of, program  # only detectors need mmdet
+
+        origin['test_cfg'] = plain_test_cfg(cfg)
+        found: Any = program(model)
+        padding = padding_of(model)
+        return Subject(found.eval(), 'detector', found.outputs, pixels, names, origin, resizing, padding)
     module = Classifier(model)
-    names = class_names(cfg, loaded, model, checkpoint or where)
-    origin = _origin(where, model, checkpoint)
     return Subject(module.eval(), 'classifier', ('scores',), pixels, names, origin, resizing)
 
 

@@ -1,7 +1,5 @@
 """Exported classifier or backbone that takes pictures, by the JSON beside its file."""
 
-import json
-import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmsparseswin.errors import InputError
-from mmsparseswin.runtime.engines import open_engine
 from mmsparseswin.runtime.pictures import Picture, check_steps, each_picture, resize
 
 
@@ -23,45 +20,8 @@ class Classified(NamedTuple):
     scores: np.ndarray
 
 
-def load(path: str | os.PathLike, threads: int = 0) -> 'Model':
-    """Load a file of ``mmsparseswin export``, ``.onnx`` or ``.xml``, with its JSON file beside it.
-
-    Args:
-        path: the file.
-        threads: threads of one run; 0 leaves their number to the runtime.
-
-    Raises:
-        InputError: no such file or JSON, a JSON of another file, or a model whose pictures cannot be prepared exactly.
-    """
-    path = Path(path)
-    engine = open_engine(path, threads)
-    return Model(path, engine, _read_json(path))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    beside = path.with_name(f'{path.name}.json')
-    if not beside.is_file():
-        raise InputError(f'{path}: no {beside.name} beside it, which mmsparseswin export writes; take it along')
-    try:
-        info = json.loads(beside.read_text(encoding='utf-8'))
-        image, sizes = info['input'], info['bytes']
-        if info['mmsparseswin_export'] != 1:
-            raise InputError(f'{beside} is of another version of mmsparseswin; export the model again')
-        if 'resizing' not in image:
-            raise InputError(f'{path}: {beside.name} does not tell how pictures are resized; export the model again')
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f'{beside} is no JSON file of mmsparseswin export; export the model again') from None
-    for name, size in sizes.items():
-        other = path.with_name(name)
-        if not other.is_file() or other.stat().st_size != size:
-            raise InputError(f'{beside} does not belong to {other}: copy all files of the export together')
-    return info
-
-
 class Model:
-    """Exported model of :func:`load`.
+    """Exported classifier or backbone of :func:`mmsparseswin.runtime.load`.
 
     Attributes:
         info: what the JSON file says.
@@ -107,17 +67,25 @@ class Model:
             InputError: something that is no picture, or one that the config's steps bring to another size than the
                 file's.
         """
-        if order not in ('bgr', 'rgb'):
-            raise InputError(f'order {order!r}: bgr or rgb')
-        if batch_size < 1:
-            raise InputError(f'batch_size {batch_size}: must be at least 1')
+        self._check(order, batch_size)
         size = batch_size if self.info['input']['shape'][0] == 'batch' else 1
         images = (resize(one, self._steps, self.size, name) for name, one in each_picture(pictures, order))
         results: list[Any] = []
         while batch := list(islice(images, size)):
-            outputs = self._engine.run(self._prepare(np.stack(batch)))
-            results += [self._result(one) for one in zip(*outputs, strict=True)]
+            results += self.run(np.stack(batch))
         return results
+
+    def run(self, batch: np.ndarray) -> list[Any]:
+        """Return the results of pictures (B, H, W, 3) of uint8, BGR, that the config's steps have resized."""
+        outputs = self._engine.run(self._prepare(batch))
+        return [self._result(one) for one in zip(*outputs, strict=True)]
+
+    @staticmethod
+    def _check(order: str, batch_size: int) -> None:
+        if order not in ('bgr', 'rgb'):
+            raise InputError(f'order {order!r}: bgr or rgb')
+        if batch_size < 1:
+            raise InputError(f'batch_size {batch_size}: must be at least 1')
 
     def _prepare(self, batch: np.ndarray) -> np.ndarray:
         """Turn pictures (B, H, W, 3) in the order BGR into the file's input."""

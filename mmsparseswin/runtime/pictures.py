@@ -107,8 +107,7 @@ def resize(picture: np.ndarray, steps: list[dict[str, Any]], size: tuple[int, in
         InputError: another size comes out.
     """
     before = picture.shape[:2]
-    for step in steps:
-        picture = _STEPS[step['type']](picture, step)
+    picture = take_steps(picture, steps)
     if picture.shape[:2] != size:
         done = f'a picture of {before[0]} x {before[1]} (height x width)'
         if steps:
@@ -117,6 +116,13 @@ def resize(picture: np.ndarray, steps: list[dict[str, Any]], size: tuple[int, in
         raise InputError(
             f'{name}: {done}; the file takes {size[0]} x {size[1]} and tells no way of resizing: resize it yourself'
         )
+    return picture
+
+
+def take_steps(picture: np.ndarray, steps: list[dict[str, Any]]) -> np.ndarray:
+    """Return the picture (H, W, 3) as the steps of :func:`check_steps` make it, in whatever size comes out."""
+    for step in steps:
+        picture = _STEPS[step['type']](picture, step)
     return picture
 
 
@@ -135,6 +141,13 @@ def _resize(picture: np.ndarray, step: dict[str, Any]) -> np.ndarray:
     return _scale(picture, step, *step['scale'])
 
 
+def _resize_inside(picture: np.ndarray, step: dict[str, Any]) -> np.ndarray:
+    """As large as fits into the scale, long side into its long side; the picture keeps its proportions."""
+    (height, width), sides = picture.shape[:2], step['scale']
+    factor = min(max(sides) / max(height, width), min(sides) / min(height, width))
+    return _scale(picture, step, int(width * factor + 0.5), int(height * factor + 0.5))
+
+
 def _resize_edge(picture: np.ndarray, step: dict[str, Any]) -> np.ndarray:
     (height, width), edge, scale = picture.shape[:2], step['edge'], step['scale']
     if edge == 'width' or (edge == 'short' and width < height) or (edge == 'long' and width > height):
@@ -151,11 +164,13 @@ def _center_crop(picture: np.ndarray, step: dict[str, Any]) -> np.ndarray:
 # The steps of mmcv and mmpretrain with these names, without their options beyond the keys.
 _STEPS: dict[str, Callable[[np.ndarray, dict[str, Any]], np.ndarray]] = {
     'Resize': _resize,
+    'ResizeInside': _resize_inside,  # Resize with keep_ratio=True
     'ResizeEdge': _resize_edge,
     'CenterCrop': _center_crop,
 }
 _KEYS = {
     'Resize': ('scale', 'backend', 'interpolation'),
+    'ResizeInside': ('scale', 'backend', 'interpolation'),
     'ResizeEdge': ('scale', 'edge', 'backend', 'interpolation'),
     'CenterCrop': ('crop_size',),
 }

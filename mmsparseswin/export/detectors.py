@@ -1,0 +1,71 @@
+"""Detectors of mmdet as programs of tensors: which kind a model is, how it pads, and what mmdet finds with it."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from mmdet.models.detectors import SingleStageDetector
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
+
+from mmsparseswin.detection.sparse_swin_det.detector import SparseSwinDet
+from mmsparseswin.detection.valid_area import ValidAreaDetDataPreprocessor
+from mmsparseswin.errors import InputError
+from mmsparseswin.export.one_stage import OneStage
+
+
+class Program(Protocol):
+    """A detector for one image as operations of tensors: a module (image, size) -> ``outputs``."""
+
+    model: nn.Module
+    outputs: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+def program(model: nn.Module) -> Program:
+    """Return the program of a detector.
+
+    Raises:
+        InputError: a detector that is not known.
+    """
+    if type(model) in (SingleStageDetector, SparseSwinDet) or type(model).__name__ in ('RetinaNet', 'SSD'):
+        return OneStage(model)
+    raise InputError(
+        f'{type(model).__name__} is not exported whole: SSD, RetinaNet and SparseSwinDet are; --backbone exports its '
+        'backbone'
+    )
+
+
+def padding_of(model: Any) -> dict[str, Any]:
+    """Return how the detector's preprocessor pads, see :class:`mmsparseswin.export.subjects.Subject`.
+
+    Raises:
+        InputError: another preprocessor than mmdet's or ours.
+    """
+    step = model.data_preprocessor
+    if type(step) not in (DetDataPreprocessor, ValidAreaDetDataPreprocessor):
+        raise InputError(f'data_preprocessor {type(step).__name__} is not known: use DetDataPreprocessor')
+    seen = type(step) is DetDataPreprocessor
+    return dict(divisor=int(step.pad_size_divisor), value=float(step.pad_value), seen=seen)
+
+
+def mmdet_finds(model: Any, image: Tensor, size: Sequence[int]) -> list[np.ndarray]:
+    """Return boxes, scores and labels that mmdet's own ``predict`` finds on a picture.
+
+    Args:
+        model: the detector.
+        image: (1, 3, H, W), normalised and padded.
+        size: height and width of the picture in its top left corner.
+    """
+    shape = tuple(image.shape[2:])
+    if type(model.data_preprocessor) is ValidAreaDetDataPreprocessor:
+        valid = image.new_zeros(1, 1, *shape)
+        valid[..., : size[0], : size[1]] = 1
+        image = torch.cat((image, valid), 1)
+    meta = dict(img_shape=tuple(size), ori_shape=tuple(size), scale_factor=(1.0, 1.0))
+    sample = DetDataSample(metainfo=dict(meta, pad_shape=shape, batch_input_shape=shape))
+    with torch.no_grad():
+        found = model.predict(image, [sample], rescale=True)[0].pred_instances
+    return [found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()]
