@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'ssd-grid': ('experiments/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
     'sparse-swin-det': (
         'experiments/sparse_swin_det.py',
+        'experiments/window_gate.py',
         'train SparseSwinDet with each published fault switched alone',
     ),
 }

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmsparseswin.benchmark import cpu_budget
 from mmsparseswin.benchmark.report import environment
 from mmsparseswin.cli import run_config
 from mmsparseswin.engine.safe_reader import install_safe_reader
@@ -91,33 +91,14 @@ def settings(row: str, cfg: Config) -> dict[str, Any]:
 def row_config(args: argparse.Namespace, row: str, seed: int) -> Config:
     """Return the config of one training."""
     cfg = run_config.load_config(str(args.config), {**(args.cfg_options or {}), **args.paths})
-    cfg.param_scheduler = []
-    cfg.train_cfg = dict(type='mmsparseswin.CpuBudgetLoop', cpu_minutes=args.cpu_minutes, anneal=True)
+    cpu_budget.set_budget(cfg, args.cpu_minutes, seed, str(args.out_dir / f'{row}_{seed}'))
     cfg.merge_from_dict(settings(row, cfg))
-    cfg.optim_wrapper.update(type='OptimWrapper')  # float32
-    cfg.optim_wrapper.pop('precision', None)
-    cfg.randomness = dict(seed=seed)
-    cfg.work_dir = str(args.out_dir / f'{row}_{seed}')
-    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
-    cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
-    cfg.custom_hooks = []
     return cfg
 
 
 def train(cfg: Config, in_test: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Train, and test the model as its config says and with each of the changes `in_test` (name -> settings)."""
-    runner = Runner.from_cfg(cfg)
-    start = time.perf_counter()
-    runner.train()
-    loop = runner.train_loop
-    found = dict(
-        cpu_seconds=round(loop.cpu_seconds, 1),
-        seconds=round(time.perf_counter() - start, 1),
-        iterations=runner.iter,
-        epochs=round(runner.iter / len(loop.dataloader), 1),
-        parameters=sum(p.numel() for p in runner.model.parameters()),
-    )
-    runner.save_checkpoint(cfg.work_dir, 'last.pth', save_optimizer=False, save_param_scheduler=False)
+    runner, found = cpu_budget.train(cfg)
     found['scores'] = _scores(runner)
     head = runner.model.bbox_head
     plain = head.test_cfg.copy()

@@ -51,6 +51,7 @@ class CpuBudgetLoop(EpochBasedTrainLoop):
                 self._set_rate(min(self.cpu_seconds / self.budget, 1.0))
             self.run_iter(index, batch)
             self.cpu_seconds = time.process_time() - self._start
+            self._max_iters = math.ceil(self._iter * max(self.budget / self.cpu_seconds, 1.0))  # for the time left
             if self.cpu_seconds >= self.budget:
                 self.stop_training = True
                 break

@@ -30,9 +30,11 @@ class Model:
     Args:
         args: command line of the tool.
         point: knobs.
+        images: that one step predicts.
     """
 
-    def __init__(self, args: argparse.Namespace, point: Point) -> None:
+    def __init__(self, args: argparse.Namespace, point: Point, images: int = 1) -> None:
+        self.images = images
         self.cfg = config_of(args, point)
         run_config.check_data(self.cfg, ('test',))
         self.threads = point.get('threads')
@@ -55,10 +57,10 @@ class Model:
         return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}
 
     def step(self) -> None:
-        """Load the next image, predict it and post-process it, one image at a time."""
+        """Load the next images, predict them and post-process them."""
         data_set = self.runner.test_loop.dataloader.dataset
-        sample = data_set[next(self._turn) % len(data_set)]
-        data = self.runner.test_loop.dataloader.collate_fn([sample])
+        samples = [data_set[next(self._turn) % len(data_set)] for _ in range(self.images)]
+        data = self.runner.test_loop.dataloader.collate_fn(samples)
         with self._settings(), torch.no_grad(), autocast(enabled=self.cfg.test_cfg.get('fp16', False)):
             self.runner.model.eval().test_step(data)
 
