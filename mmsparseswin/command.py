@@ -50,9 +50,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'ssd-grid': ('experiments/ssd_grid.py', 'compare slim SSDs, six backbones by four necks'),
     'sparse-swin-det': (
         'experiments/sparse_swin_det.py',
-        'experiments/window_gate.py',
         'train SparseSwinDet with each published fault switched alone',
     ),
+    'window-gate': ('experiments/window_gate.py', 'train small models and show what leaving windows out costs'),
 }
 # dist-* -> (tool, its positional arguments before the number of processes)
 _DISTRIBUTED = {'dist-train': ('train.py', ['CONFIG']), 'dist-test': ('test.py', ['CONFIG', 'CHECKPOINT'])}
