@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'dist-train': ('launch.py', 'train on several GPUs or with several processes'),
     'dist-test': ('launch.py', 'evaluate on several GPUs or with several processes'),
     'predict': ('predict.py', 'detect or classify objects in images'),
+    'demo': ('demo.py', 'show models on a page in the browser'),
     'browse': ('visualization/browse_dataset.py', 'draw samples of a data set after augmentation, or its errors'),
     'dataset-report': ('visualization/dataset_report.py', 'write a page about the data sets of a detector'),
     'mistakes': ('visualization/mistakes.py', 'test a checkpoint and write a page about its mistakes'),

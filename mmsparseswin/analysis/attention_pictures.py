@@ -58,3 +58,18 @@ def to_picture(inputs: Tensor, mean: Tensor | None = None, std: Tensor | None = 
     """Turn a normalised input (3, H, W) back into a uint8 image (H, W, 3)."""
     pixels = inputs if mean is None or std is None else inputs * std + mean
     return pixels.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def input_picture(inputs: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> np.ndarray:
+    """Turn the input (3 or 4, H, W) of a backbone back into an image (H, W, 3), uint8, without padding if it is marked.
+
+    Args:
+        inputs: normalised; a fourth channel is 1 on the image and 0 on padding.
+        mean: that was taken off the image, and ``std``: by which it was divided, (3, 1, 1) each.
+        std: see ``mean``.
+    """
+    height, width = inputs.shape[-2:]
+    if len(inputs) == 4:
+        inside = inputs[3] > 0.5
+        height, width = int(inside.any(1).sum()), int(inside.any(0).sum())
+    return to_picture(inputs[:3, :height, :width].float(), mean, std)

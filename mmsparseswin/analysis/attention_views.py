@@ -61,6 +61,19 @@ def attention_received(record: Attention, keys: int = -1) -> Tensor:
     return _onto_map(weights.sum(-2).flatten(2), slots.keys.flatten(), record, keys)
 
 
+def window_numbers(record: Attention) -> Tensor:
+    """Return which window each query token lies in, (H, W) of ``record.grid``; the number of `record.kept`.
+
+    Raises:
+        InputError: attention of sparse tokens.
+    """
+    slots = _slots(record)
+    windows = torch.arange(len(slots.queries), device=slots.queries.device)[:, None].expand_as(slots.queries)
+    numbers = windows.new_zeros(slots.size[0] + 1)
+    numbers[slots.queries.flatten()] = windows.flatten()
+    return numbers[:-1].view(record.grid.height, record.grid.width)
+
+
 def rollout(records: Sequence[Attention], stage: int) -> Tensor:
     """Compute attention rollout through the blocks of one stage (Abnar and Zuidema, arXiv 2005.00928).
 

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mmsparseswin.analysis.attention_pictures import to_picture
+from mmsparseswin.analysis.attention_pictures import input_picture
 from mmsparseswin.backbones.swin_family import SwinFamily
 from mmsparseswin.errors import InputError
 from mmsparseswin.layers.grid import Grid
@@ -105,12 +105,8 @@ def draw_windows(seen: Seen, index: int = 0, mean: Tensor | None = None, std: Te
         mean: that was taken off the image, and ``std``: by which it was divided, (3, 1, 1) each.
         std: see ``mean``.
     """
-    inputs = seen.inputs[index].float()
-    height, width = inputs.shape[-2:]
-    if len(inputs) == 4:  # the last channel marks the image
-        inside = inputs[3] > 0.5
-        height, width = int(inside.any(1).sum()), int(inside.any(0).sum())
-    image = to_picture(inputs[:3, :height, :width], mean, std)
+    image = input_picture(seen.inputs[index], mean, std)
+    height, width = image.shape[:2]
     stages = sorted({record.stage for record in seen.stages})
     figure = Figure(figsize=(2.8 * (1 + len(stages)), 2.8 * height / width + 0.5), layout='constrained')
     first, *others = figure.subplots(1, 1 + len(stages), squeeze=False)[0]

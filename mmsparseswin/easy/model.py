@@ -68,6 +68,11 @@ class Model:
         """Names of the classes by label."""
         return tuple(self._load().classes)
 
+    @property
+    def network(self) -> Any:
+        """The network with its weights, ready to predict: a detector of mmdet, or a classifier of mmpretrain."""
+        return self._load().inferencer.model
+
     def predict(self, images: Any, batch_size: int = 1, score: float = 0.3, progress: bool = True) -> Results:
         """Predict all pictures of `images`; :meth:`stream` yields the results one by one.
 

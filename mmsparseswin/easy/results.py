@@ -49,6 +49,13 @@ class Result:
             return None
         return np.stack([run_lengths.decode(code) for code in codes]).astype(bool)
 
+    def above(self, score: float) -> 'Result':
+        """Return the result without the detections below `score`; a classifier's class stays."""
+        if self.boxes is None:
+            return self
+        objects = [one for one in self.record['objects'] if one['score'] >= score]
+        return Result(self._job, {**self.record, 'objects': objects}, self._predictor)
+
     def draw(self, path: str | Path | None = None) -> np.ndarray:
         """Return the picture with its predictions drawn on, (H, W, 3) uint8 RGB; write it to `path`, too."""
         pixels = mmcv.imread(str(self.path)) if self._job.pixels is None else self._job.pixels

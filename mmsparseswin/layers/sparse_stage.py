@@ -287,7 +287,7 @@ class SparseStage(nn.Module):
         if self.token_resize == 'weight':
             weight = self.weight_at((height, width))
             return F.linear(features.flatten(2), weight) + bias
-        rows, cols = self._tiles(height, width)
+        rows, cols = self.tiles(height, width)
         side = self.grid_size
         tiles = resize_map(features, (rows * side, cols * side)).unflatten(3, (cols, side)).unflatten(2, (rows, side))
         tiles = tiles.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(1, 2)  # (B, tiles, E, side * side)
@@ -300,7 +300,8 @@ class SparseStage(nn.Module):
             return weight
         return resize_sums(weight.unflatten(1, (side, side)), size).flatten(1)
 
-    def _tiles(self, height: int, width: int) -> tuple[int, int]:
+    def tiles(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns of tiles on a grid, each of which makes tokens of its own."""
         if self.token_resize == 'feature':
             return 1, 1
         return math.ceil(height / self.grid_size), math.ceil(width / self.grid_size)
@@ -312,7 +313,7 @@ class SparseStage(nn.Module):
         size = coarse.height, coarse.width
         if self.token_resize != 'tile':
             return self.token_to_map(tokens, size).flatten(2).transpose(1, 2)
-        rows, cols = self._tiles(grid.height, grid.width)
+        rows, cols = self.tiles(grid.height, grid.width)
         side = self.token_to_map.side
         maps = self.token_to_map(tokens.unflatten(1, (rows, cols, -1)), (side, side))  # (B, rows, cols, E, side, side)
         full = maps.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)  # (B, E, rows * side, cols * side)

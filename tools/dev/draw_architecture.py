@@ -28,6 +28,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ('analysis', 'export'),
     ('benchmark', 'visualization'),
     ('easy',),
+    ('demo',),
     ('commands',),
     ('tools',),
 )
