@@ -7,7 +7,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import mmcv
 from PIL import Image
 
 from mmsparseswin.demo import pictures
@@ -63,8 +62,7 @@ class Actions:
         file = found / hashlib.sha256(content).hexdigest()[:16] / 'predictions.json'  # browsers remember a name
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
-        pixels = mmcv.imread(str(shown.path), channel_order='rgb')
-        return pictures.draw_result(pixels, result), _table(result, len(shown.result)), file
+        return pictures.draw_result(result), _table(result, len(shown.result)), file
 
     def look(self, shown: Shown) -> Look:
         """Return what the model looks at.

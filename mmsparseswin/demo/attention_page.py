@@ -22,6 +22,11 @@ def block_names(look: Look) -> list[str]:
     return [_name(record) for record in look.records]
 
 
+def first_block(look: Look) -> str:
+    """Return the name of the block to begin with: the last one whose image tokens look at each other."""
+    return _name(next((record for record in reversed(look.records) if record.kind == 'window'), look.records[0]))
+
+
 def find_block(look: Look, name: str | None) -> Attention:
     """Return the attention of a block by its name, without such a name of the first."""
     return next((record for record in look.records if _name(record) == name), look.records[0])

@@ -25,7 +25,7 @@ THEME = gr.themes.Default(
     font_mono=['ui-monospace', 'Liberation Mono', 'DejaVu Sans Mono', 'monospace'],
 )
 CSS = """
-.prose table.found { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+.prose table.found { border: 0; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 .prose table.found :is(th, td) { text-align: left; padding: 4px 12px 4px 0; border: 0 solid var(--border-color-primary) }
 .prose table.found :is(th, td) { border-bottom-width: 1px }
 .prose table.found th { font-weight: 600 }
@@ -100,8 +100,10 @@ class Page:
         names = self._actions.models.names
         self._model = gr.Dropdown(names, value=names[0], label='Model', visible=len(names) > 1, elem_id='model')
         self._score = gr.Slider(LOWEST, 1, _START, step=0.01, label='Least score', elem_id='score')
+        if self._samples:
+            gr.Markdown('Or choose one of these:', elem_classes='said')
         self._gallery = gr.Gallery(
-            label='Samples',
+            show_label=False,
             columns=4,
             height='auto',
             allow_preview=False,
@@ -112,21 +114,20 @@ class Page:
         )
 
     def _lay_predictions(self) -> None:
-        self._drawn = gr.Image(
-            label='Found', interactive=False, format='png', buttons=['download', 'fullscreen'], elem_id='drawn'
-        )
+        self._drawn = _result('drawn', ['download', 'fullscreen'])
         self._table = gr.HTML('<p>Choose a picture first.</p>', elem_id='table')
         self._file = gr.DownloadButton('Download as JSON', interactive=False, elem_id='json')
 
     def _lay_tokens(self) -> None:
         self._view = gr.Dropdown([], label='Shown', elem_id='view')
         self._token_text = gr.Markdown('Choose a picture first.', elem_classes='said', elem_id='token-text')
-        clicked = dict(interactive=False, format='png', buttons=[])
         with gr.Row():
-            self._place_picture = gr.Image(
-                label='Picture as the model sees it: click a place', min_width=280, elem_id='place', **clicked
-            )
-            self._board = gr.Image(label='Tokens: click one', min_width=280, elem_id='board', **clicked)
+            with gr.Column(min_width=280):
+                gr.Markdown('Picture as the model sees it: click a place', elem_classes='said')
+                self._place_picture = _result('place', [])
+            with gr.Column(min_width=280):
+                gr.Markdown('Tokens: click one', elem_classes='said')
+                self._board = _result('board', [])
         self._click = gr.State(None)
 
     def _lay_attention(self) -> None:
@@ -135,9 +136,7 @@ class Page:
             self._head = gr.Slider(0, 1, 0, step=1, label='Head (0: the mean)', min_width=200, elem_id='head')
             self._way = gr.Radio([_LOOKS, _RECEIVED], value=_LOOKS, label='Attention', min_width=260, elem_id='way')
         self._attention_text = gr.Markdown('Choose a picture first.', elem_classes='said', elem_id='attention-text')
-        self._attention = gr.Image(
-            label='Click a place', interactive=False, format='png', buttons=['fullscreen'], elem_id='attention'
-        )
+        self._attention = _result('attention', ['fullscreen'])
         self._place = gr.State(None)
 
     def _wire(self) -> None:
@@ -235,7 +234,7 @@ class Page:
         except InputError as error:
             return gr.Dropdown([], value=None), gr.skip(), None, as_words(error)
         names = attention_page.block_names(look)
-        block = block if block in names else names[-1]
+        block = block if block in names else attention_page.first_block(look)
         heads = attention_page.count_heads(look, block)
         head = min(int(head), heads)
         picture, text = attention_page.show(look, block, head, way == _RECEIVED, place)
@@ -259,6 +258,10 @@ class Page:
 
     def _forget(self, request: gr.Request) -> None:
         self._actions.forget(request.session_hash)
+
+
+def _result(name: str, buttons: list) -> gr.Image:
+    return gr.Image(show_label=False, interactive=False, format='png', buttons=buttons, elem_id=name)
 
 
 def _at(event: gr.SelectData) -> tuple[float, float]:

@@ -24,8 +24,9 @@ def shown_size(pixels: np.ndarray) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def draw_result(pixels: np.ndarray, result: Result) -> Image.Image:
-    """Draw boxes and masks of a detector, or write the class above the picture (H, W, 3), uint8 RGB."""
+def draw_result(result: Result) -> Image.Image:
+    """Draw boxes and masks of a detector over the picture, or write the class above it."""
+    pixels = result.picture
     if result.boxes is None:
         return with_heading(_enlarged(pixels), f'{result.classes[result.labels[0]]} {100 * result.scores[0]:.0f} %')
     marks = Marks(result.boxes, result.labels, result.scores, result.masks)

@@ -49,6 +49,16 @@ class Result:
             return None
         return np.stack([run_lengths.decode(code) for code in codes]).astype(bool)
 
+    @property
+    def picture(self) -> np.ndarray:
+        """The picture without its predictions, (H, W, 3) uint8 RGB; a file is read again."""
+        pixels = mmcv.imread(str(self.path)) if self._job.pixels is None else self._job.pixels
+        return np.ascontiguousarray(pixels[..., ::-1])
+
+    def without_picture(self) -> 'Result':
+        """Return the result without the pixels that it holds of a frame or an array; it can no longer be drawn."""
+        return Result(self._job._replace(pixels=None), self.record, self._predictor)
+
     def above(self, score: float) -> 'Result':
         """Return the result without the detections below `score`; a classifier's class stays."""
         if self.boxes is None:
@@ -58,9 +68,8 @@ class Result:
 
     def draw(self, path: str | Path | None = None) -> np.ndarray:
         """Return the picture with its predictions drawn on, (H, W, 3) uint8 RGB; write it to `path`, too."""
-        pixels = mmcv.imread(str(self.path)) if self._job.pixels is None else self._job.pixels
         with quiet_console():
-            drawn = self._predictor.draw(np.ascontiguousarray(pixels[..., ::-1]), self.record)
+            drawn = self._predictor.draw(self.picture, self.record)
         if path is not None:
             mmcv.imwrite(drawn[..., ::-1], str(path))
         return drawn
