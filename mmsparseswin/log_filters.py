@@ -55,6 +55,8 @@ _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r'Warning: The (bbox|polygon) is out of bounds', UserWarning),
     # DDP, of 1 x 1 kernels under channels-last features, where both layouts are one.
     (r'Grad strides do not match bucket view strides', UserWarning),
+    # gradio names a status code by its old name for every event.
+    (r"'HTTP_422_UNPROCESSABLE_ENTITY' is deprecated", Warning),
     # An inferencer draws without a folder; tools/predict.py writes the pictures itself.
     (r"Failed to add <class 'mmengine\.visualization\.vis_backend\.\w+'>", UserWarning),
 )

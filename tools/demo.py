@@ -1,4 +1,4 @@
-"""Show models on a page in the browser: predictions, what their tokens look at, attention.
+"""Show models on a page in the browser: predictions, what tokens look at, attention, speed.
 
     mmsparseswin demo                                            # the quickstart's model, if it was trained here
     mmsparseswin demo CONFIG CHECKPOINT [CONFIG CHECKPOINT ...]  # yours; then open http://127.0.0.1:7860
@@ -6,7 +6,7 @@
 
 The page is for this machine only. --host serves it to others, and asks them for the user name `demo` and the password
 in the environment variable MMSPARSESWIN_DEMO_PASSWORD. Nothing leaves this machine: no statistics, no fonts or scripts
-of other hosts. Uploads are pictures of at most 20 MiB, kept in a folder that is deleted at the end. Needs gradio.
+of other hosts. Uploads are pictures and videos of at most 20 MiB, in a folder that is deleted at the end. Needs gradio.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +105,26 @@ class Models:
         """The first model."""
         return next(iter(self._models.values()))
 
+    @contextmanager
+    def running(self) -> Iterator[dict[str, Model]]:
+        """Yield the models by name; nobody else runs one in the context."""
+        with self._lock:
+            yield self._models
+
     def predict(self, name: str, path: Path) -> Result:
         """Return the prediction of a picture, with every detection from LOWEST on."""
         with self._lock:
             return self._models[name].predict(path, score=LOWEST, progress=False)[0]
+
+    def predict_frames(self, name: str, path: Path, score: float) -> Iterator[Result]:
+        """Yield the predictions of a video's frames; between two frames others may use the models."""
+        frames = self._models[name].stream(path, score=score)
+        while True:
+            with self._lock:
+                result = next(frames, None)
+            if result is None:
+                return
+            yield result
 
     def look(self, name: str, path: Path) -> Look:
         """Return what the model looks at; the same picture is looked at once, whoever shows it."""

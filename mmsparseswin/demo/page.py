@@ -3,19 +3,18 @@
 What a user shows is a `gr.State`, which gradio keeps apart by session; the functions keep nothing.
 """
 
-import sys
-import traceback
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from mmsparseswin.cli.run_tool import user_message
 from mmsparseswin.demo import attention_page, token_page
 from mmsparseswin.demo.actions import Actions, Shown
+from mmsparseswin.demo.compare_tab import lay_compare
 from mmsparseswin.demo.models import LOWEST
+from mmsparseswin.demo.video_tab import lay_video
+from mmsparseswin.demo.words import as_words, in_words
 from mmsparseswin.errors import InputError
 
 THEME = gr.themes.Default(
@@ -27,39 +26,18 @@ THEME = gr.themes.Default(
 CSS = """
 .prose table.found { border: 0; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 .prose table.found :is(th, td) { text-align: left; padding: 4px 12px 4px 0; border: 0 solid var(--border-color-primary) }
+.prose table.found tr { border: 0 }
 .prose table.found :is(th, td) { border-bottom-width: 1px }
 .prose table.found th { font-weight: 600 }
 #samples .grid-wrap { min-height: 0 }
+#samples .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) }
+#measured table.found td:first-child { white-space: nowrap }
 .said p { margin: 4px 0 }
 .refused p { color: #b91c1c } .dark .refused p { color: #fca5a5 }
 """  # noqa: E501 -- a rule per line
 _START = 0.3  # threshold
 _TABS = ('Predictions', 'Tokens', 'Attention')
 _RECEIVED, _LOOKS = 'what each place receives', 'what the clicked place looks at'
-
-
-def in_words(function: Callable) -> Callable:
-    """Return `function` with its mistakes shown in words; the traceback of a bug goes to the server's console only."""
-
-    @wraps(function)
-    def called(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except gr.Error:
-            raise
-        except Exception as error:
-            raise gr.Error(as_words(error), title='This did not work', print_exception=False) from None
-
-    return called
-
-
-def as_words(error: Exception) -> str:
-    """Return one line for a user; print the traceback of a bug."""
-    message = user_message(error)
-    if message is None:
-        traceback.print_exception(error, file=sys.stderr)
-        message = 'the server met a fault; its console says which'
-    return message
 
 
 class Page:
@@ -81,6 +59,10 @@ class Page:
                         with gr.Tab(name, id=name) as tab:
                             lay()
                         self._tabs.append(tab)
+                    with gr.Tab('Compare'):
+                        lay_compare(actions, self._shown, self._score)
+                    with gr.Tab('Video'):
+                        lay_video(actions, self._model, self._score)
             self._wire()
             self.blocks.queue(max_size=64, default_concurrency_limit=4)
 

@@ -61,10 +61,9 @@ def client(server):
         yield client
 
 
+@pytest.mark.parametrize('server', [PASSWORD], ids=['password'], indirect=True)
 def test_without_the_password_nothing_is_served(server):
-    address, password = server
-    if not password:
-        pytest.skip('this page has no password')
+    address, _ = server
     with httpx.Client(base_url=address, trust_env=False) as client:
         assert client.post('/login', data=dict(username='demo', password='wrong')).status_code == 400
         assert 'samples' not in client.get('/').text
