@@ -9,8 +9,9 @@ beside it. If they differ by more than rounding, nothing is written and the exit
 tells classes, input, mean and std, versions, sizes, the comparison and the times.
 
 A classifier gives scores (B, classes), a backbone the map (B, C, H, W) of each stage. The file takes one image of
---shape, or with --dynamic batch any number of them. A detector (onnx, openvino) gives boxes (n, 4), scores (n,) and
-labels (n,) of one image; its second input `size` is the height and width of the picture inside the padded image.
+--shape, or with --dynamic batch any number of them. A detector (onnx, openvino) gives boxes (n, 4), scores (n,),
+labels (n,) and perhaps masks (n, 28, 28) of one image; its second input `size` is the height and width of the picture
+inside the padded image.
 """
 
 import argparse

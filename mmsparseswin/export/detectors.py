@@ -1,12 +1,20 @@
 """Detectors of mmdet as programs of tensors: which kind a model is, how it pads, and what mmdet finds with it."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
-from mmdet.models.detectors import SingleStageDetector
+from mmdet.models.detectors import (
+    CascadeRCNN,
+    FasterRCNN,
+    MaskRCNN,
+    RetinaNet,
+    SingleStageDetector,
+    TwoStageDetector,
+)
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
@@ -14,6 +22,7 @@ from mmsparseswin.detection.sparse_swin_det.detector import SparseSwinDet
 from mmsparseswin.detection.valid_area import ValidAreaDetDataPreprocessor
 from mmsparseswin.errors import InputError
 from mmsparseswin.export.one_stage import OneStage
+from mmsparseswin.export.two_stage import TwoStage
 
 
 class Program(Protocol):
@@ -30,11 +39,13 @@ def program(model: nn.Module) -> Program:
     Raises:
         InputError: a detector that is not known.
     """
-    if type(model) in (SingleStageDetector, SparseSwinDet) or type(model).__name__ in ('RetinaNet', 'SSD'):
+    if type(model) in (SingleStageDetector, RetinaNet, SparseSwinDet):
         return OneStage(model)
+    if type(model) in (TwoStageDetector, FasterRCNN, MaskRCNN, CascadeRCNN):
+        return TwoStage(model)
     raise InputError(
-        f'{type(model).__name__} is not exported whole: SSD, RetinaNet and SparseSwinDet are; --backbone exports its '
-        'backbone'
+        f'{type(model).__name__} is not exported whole: SSD, RetinaNet, SparseSwinDet, (Cascade, Mask) R-CNN are; '
+        '--backbone exports its backbone'
     )
 
 
@@ -52,7 +63,7 @@ def padding_of(model: Any) -> dict[str, Any]:
 
 
 def mmdet_finds(model: Any, image: Tensor, size: Sequence[int]) -> list[np.ndarray]:
-    """Return boxes, scores and labels that mmdet's own ``predict`` finds on a picture.
+    """Return boxes, scores, labels and probabilities of masks that mmdet's own ``predict`` finds on a picture.
 
     Args:
         model: the detector.
@@ -66,6 +77,22 @@ def mmdet_finds(model: Any, image: Tensor, size: Sequence[int]) -> list[np.ndarr
         image = torch.cat((image, valid), 1)
     meta = dict(img_shape=tuple(size), ori_shape=tuple(size), scale_factor=(1.0, 1.0))
     sample = DetDataSample(metainfo=dict(meta, pad_shape=shape, batch_input_shape=shape))
-    with torch.no_grad():
-        found = model.predict(image, [sample], rescale=True)[0].pred_instances
-    return [found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()]
+    heads = getattr(model.roi_head, 'mask_head', None) if model.with_roi_head else None
+    heads = list(heads) if isinstance(heads, nn.ModuleList) else [heads] if heads is not None else []
+    masks: list[Tensor] = []  # mmdet pastes them into the picture; they are caught before
+    hooks = [head.register_forward_hook(lambda _, __, out: masks.append(out.sigmoid())) for head in heads]
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # mmdet copies its own masks
+            found = model.predict(image, [sample], rescale=True)[0].pred_instances
+    finally:
+        for hook in hooks:
+            hook.remove()
+    rows = [found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()]
+    if not heads:
+        return rows
+    if not masks:
+        return [*rows, np.zeros((0, 1, 1), np.float32)]
+    mean = torch.stack(masks).mean(0)
+    chosen = mean[:, 0] if heads[-1].class_agnostic else mean[torch.arange(len(mean)), found.labels]
+    return [*rows, chosen.numpy()]

@@ -67,8 +67,8 @@ class OneStage(nn.Module):
         """
         head = self.model.bbox_head
         scores, deltas = head(self.model.extract_feat(image))
-        priors = _priors(head, scores, image.shape[2:])
-        levels = [_rows(head, *level) for level in zip(scores, deltas, strict=True)]
+        priors = priors_of(head, scores, image.shape[2:])
+        levels = [rows_of(head, *level) for level in zip(scores, deltas, strict=True)]
         most = head.test_cfg.get('nms_pre', -1)
         pairs = [s.numel() for s, _ in levels]
         if self.suppresses and not self.settings['class_agnostic'] and (most < 1 or most >= max(map(int, pairs))):
@@ -93,7 +93,7 @@ class OneStage(nn.Module):
         return boxes[kept], scores[labels, kept], labels
 
 
-def _priors(head: Any, maps: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
+def priors_of(head: Any, maps: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
     """Return the priors (n, 4) of each level in pixels, constants to a tracer."""
     sizes = [(int(one.shape[2]), int(one.shape[3])) for one in maps]
     priors = head.prior_generator.grid_priors(sizes, dtype=maps[0].dtype, device=maps[0].device)
@@ -102,7 +102,7 @@ def _priors(head: Any, maps: Sequence[Tensor], shape: Sequence[int]) -> list[Ten
     return priors
 
 
-def _rows(head: Any, scores: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
+def rows_of(head: Any, scores: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
     """Maps of one level -> scores (n, classes) between 0 and 1, and deltas (n, 4)."""
     scores = scores[0].permute(1, 2, 0).reshape(-1, head.cls_out_channels)
     deltas = deltas[0].permute(1, 2, 0).reshape(-1, 4)

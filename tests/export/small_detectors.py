@@ -12,6 +12,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mmsparseswin.export.detectors import mmdet_finds
 from mmsparseswin.shapes.drawing import draw_picture
 
 CLASSES = ('cat', 'dog', 'owl')
@@ -66,6 +67,81 @@ SSD: dict[str, Any] = dict(
     test_cfg=dict(nms_pre=1_000_000, min_bbox_size=0, score_thr=0.05, nms=NMS, max_per_img=40),
 )
 
+_BOX_HEAD = dict(
+    type='Shared2FCBBoxHead',
+    in_channels=16,
+    fc_out_channels=32,
+    roi_feat_size=7,
+    num_classes=3,
+    bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
+)
+_RPN = dict(
+    type='RPNHead',
+    in_channels=16,
+    feat_channels=16,
+    anchor_generator=dict(type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32]),
+    bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+)
+
+
+def _pool(size: int, sampling_ratio: int) -> dict[str, Any]:
+    layer = dict(type='RoIAlign', output_size=size, sampling_ratio=sampling_ratio)
+    return dict(
+        type='SingleRoIExtractor', roi_layer=layer, out_channels=16, featmap_strides=[4, 8, 16], finest_scale=16
+    )
+
+
+def _mask_head(agnostic: bool) -> dict[str, Any]:
+    return dict(
+        type='FCNMaskHead',
+        num_convs=1,
+        in_channels=16,
+        conv_out_channels=16,
+        num_classes=3,
+        class_agnostic=agnostic,
+        loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
+    )
+
+
+def _two_stage(kind: str, roi_head: dict[str, Any]) -> dict[str, Any]:
+    rcnn = dict(score_thr=0.3, nms=NMS, max_per_img=25, mask_thr_binary=0.5)
+    return dict(
+        type=kind,
+        data_preprocessor=RETINA['data_preprocessor'],
+        backbone=SWIN,
+        neck=RETINA['neck'],
+        rpn_head=_RPN,
+        roi_head=dict(bbox_roi_extractor=_pool(7, 2), **roi_head),
+        train_cfg=None,
+        test_cfg=dict(
+            rpn=dict(nms_pre=100, max_per_img=60, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0), rcnn=rcnn
+        ),
+    )
+
+
+# Boxes per class, masks per class, and RoIAlign that takes as many samples as pixels.
+MASK_RCNN = _two_stage(
+    'MaskRCNN',
+    dict(
+        type='StandardRoIHead',
+        bbox_head=_BOX_HEAD,
+        mask_roi_extractor=_pool(14, 0),
+        mask_head=_mask_head(agnostic=False),
+    ),
+)
+# Three heads; the second has boxes per class, the others one box for all; masks for all classes.
+CASCADE = _two_stage(
+    'CascadeRCNN',
+    dict(
+        type='CascadeRoIHead',
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_head=[dict(_BOX_HEAD, reg_class_agnostic=agnostic) for agnostic in (True, False, True)],
+        mask_roi_extractor=_pool(14, 2),
+        mask_head=_mask_head(agnostic=True),
+    ),
+)
+
 
 def config(model: dict[str, Any], root: Path, keep_ratio: bool = True) -> Config:
     """A config of `model` on the data of `write_data`."""
@@ -91,7 +167,11 @@ def config(model: dict[str, Any], root: Path, keep_ratio: bool = True) -> Config
             test_dataloader=dict(
                 batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset
             ),
-            test_evaluator=dict(type='CocoMetric', ann_file=ann_file, metric='bbox'),
+            test_evaluator=dict(
+                type='CocoMetric',
+                ann_file=ann_file,
+                metric=['bbox', 'segm'] if 'mask_head' in model.get('roi_head', {}) else 'bbox',
+            ),
             test_cfg=dict(type='TestLoop'),
             visualizer=dict(type='DetLocalVisualizer', name='visualizer'),
             work_dir=str(root / 'work'),
@@ -108,23 +188,23 @@ def build(cfg: Config, path: Path) -> nn.Module:
         if isinstance(module, (nn.Conv2d, nn.Linear)) and 'head' in name:
             nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
             nn.init.zeros_(module.bias)
-            if 'cls' in name:
-                _spread_at_first_call(module)
+            if 'cls' in name or 'logits' in name:
+                _spread_at_first_call(module, mean=-1.0 if 'cls' in name else 0.5)
     picture = draw_picture(np.random.default_rng(9), 96)[0][:64]
     with torch.no_grad():
-        model((torch.from_numpy(picture).permute(2, 0, 1)[None].float() - 118) / 58)
+        mmdet_finds(model, (torch.from_numpy(picture).permute(2, 0, 1)[None].float() - 118) / 58, SHAPE)
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES))), path)
     return model
 
 
-def _spread_at_first_call(module: Any) -> None:
-    """Let a layer of scores see many different ones: every channel has mean -1 and deviation 1.5."""
+def _spread_at_first_call(module: Any, mean: float) -> None:
+    """Let a layer give many different scores: every channel has this mean and the deviation 1.5."""
 
     def change(_: Any, inputs: Any, out: torch.Tensor) -> torch.Tensor:
         axes = [axis for axis in range(out.dim()) if axis != 1]
         scale = 1.5 / out.std(axes)
         module.weight.mul_(scale.view(-1, *[1] * (module.weight.dim() - 1)))
-        module.bias.copy_(-1 - out.mean(axes) * scale)
+        module.bias.copy_(mean - out.mean(axes) * scale)
         hook.remove()
         return module(*inputs)
 
@@ -159,6 +239,7 @@ def write_truth(root: Path, paths: list[str], model: nn.Module, cfg: Config) -> 
         for label, box in zip(found.labels.tolist(), found.bboxes.tolist(), strict=True):
             x, y, w, h = box[0], box[1], box[2] - box[0], box[3] - box[1]
             one = dict(id=len(annotations) + 1, image_id=index, category_id=label + 1, iscrowd=0)
+            one['segmentation'] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
             annotations.append(dict(one, bbox=[x, y, w, h], area=w * h))
     categories = [dict(id=index + 1, name=name) for index, name in enumerate(CLASSES)]
     truth = dict(images=images, annotations=annotations, categories=categories)
