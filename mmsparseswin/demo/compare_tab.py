@@ -41,7 +41,7 @@ def lay_compare(actions: Actions, shown: gr.State, score: gr.Slider) -> None:
 
     def measure(current: Shown | None, threshold: float, *settings: Any) -> tuple:
         if current is None:
-            raise InputError('choose a picture first')
+            raise InputError('nothing to compare: choose a picture first')
         pairs = [(str(settings[0]), float(settings[1])), (str(settings[2]), float(settings[3]))]
         found = compare(actions.models, pairs, current.path)
         return *(pictures.draw_result(one.result.above(threshold)) for one in found), _table(found, threshold)

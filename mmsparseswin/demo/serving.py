@@ -125,7 +125,9 @@ def launch(
             css=CSS,
         )
     except OSError as error:
-        raise InputError(f'the page cannot be served at {host}, port {port or "7860 to 7959"}: {error}') from None
+        raise InputError(
+            f'the page cannot be served at {host}, port {port or "7860 to 7959"} ({error}): choose another --port'
+        ) from None
     return blocks, address
 
 

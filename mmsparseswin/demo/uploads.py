@@ -19,22 +19,23 @@ def check_picture(path: Path) -> None:
     """
     name = path.name
     if path.suffix.lower() not in EXTENSIONS:
-        raise InputError(f'{name} is not one of {", ".join(sorted(EXTENSIONS))}')
+        raise InputError(f'{name} is no picture by its name: use one of {", ".join(sorted(EXTENSIONS))}')
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise InputError(f'{name} has {size / 2**20:.0f} MiB; pictures here have at most {MOST_BYTES // 2**20}')
+        raise InputError(f'{name} has {size / 2**20:.0f} MiB: use a picture of at most {MOST_BYTES // 2**20}')
     header = read_header(path)
     if header is None:
-        raise InputError(f'{name} is no picture that can be read: {find_damage(path.read_bytes(), decode=True)}')
+        damage = find_damage(path.read_bytes(), decode=True)
+        raise InputError(f'{name} is no picture that can be read ({damage}): choose another')
     if refusal := header.refusal():
         raise InputError(f'{name}: {refusal}')
     if header.size[0] * header.size[1] > _MOST_PIXELS:
         raise InputError(
-            f'{name} has {header.size[0]} x {header.size[1]} pixels; this page takes {_MOST_PIXELS // 1_000_000} '
-            'megapixels: shrink it, or use `mmsparseswin predict`'
+            f'{name} has {header.size[0]} x {header.size[1]} pixels, more than {_MOST_PIXELS // 1_000_000} '
+            'megapixels: make it smaller, or use `mmsparseswin predict`'
         )
     if damage := find_damage(path.read_bytes()):
-        raise InputError(f'{name} is damaged: {damage}')
+        raise InputError(f'{name} is damaged ({damage}): copy it again, or choose another')
 
 
 def keep_own(path: Path, folder: Path) -> Path:

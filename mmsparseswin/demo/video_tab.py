@@ -41,7 +41,7 @@ def lay_video(actions: Actions, model: gr.Dropdown, score: gr.Slider) -> None:
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> tuple:
         if path is None:
-            raise InputError('choose a video first')
+            raise InputError('nothing to draw: choose a video first')
         folder = actions.own_folder(request.session_hash) / 'video'
         shutil.rmtree(folder, ignore_errors=True)
         video, found, frames = draw_video(

@@ -26,18 +26,18 @@ def check_video(path: Path) -> None:
         InputError: it says why not.
     """
     if path.suffix.lower() not in VIDEOS:
-        raise InputError(f'{path.name} is not one of {", ".join(sorted(VIDEOS))}')
+        raise InputError(f'{path.name} is no video by its name: use one of {", ".join(sorted(VIDEOS))}')
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise InputError(f'{path.name} has {size / 2**20:.0f} MiB; videos here have at most {MOST_BYTES // 2**20}')
+        raise InputError(f'{path.name} has {size / 2**20:.0f} MiB: use a video of at most {MOST_BYTES // 2**20}')
     capture = cv2.VideoCapture(str(path))
     width, height = (int(capture.get(what)) for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     opened = capture.isOpened() and width * height > 0
     capture.release()
     if not opened:
-        raise InputError(f'{path.name} is no video that OpenCV can read')
+        raise InputError(f'{path.name} is no video that OpenCV can read: choose another')
     if width * height > _MOST_PIXELS:
-        raise InputError(f'{path.name} has frames of {width} x {height}; this page takes up to 1920 x 1080')
+        raise InputError(f'{path.name} has frames of {width} x {height}: make them at most 1920 x 1080')
     if (frames := count_frames(path)) > MOST_FRAMES:
         raise InputError(
             f'{path.name} has {frames} frames; this page takes {MOST_FRAMES}: cut it, or use `mmsparseswin predict`'
@@ -76,7 +76,9 @@ def draw_video(
             writer.write(np.ascontiguousarray(cv2.resize(picture, size)[..., ::-1]))
             found.append(result.without_picture())
             if len(found) > MOST_FRAMES:  # the header said less
-                raise InputError(f'{path.name} has more than {MOST_FRAMES} frames: cut it')
+                raise InputError(
+                    f'{path.name} has more than {MOST_FRAMES} frames: cut it, or use `mmsparseswin predict`'
+                )
             advance(len(found), max(frames, len(found)))
     finally:
         if writer is not None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
+from mmsparseswin.analysis.flops_report import init_weights
 from mmsparseswin.cli.run_config import load_config
 from mmsparseswin.demo.models import Models
 
@@ -18,7 +19,7 @@ def write_weights(config: Path, path: Path) -> str:
     cfg = load_config(str(config))
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model)
-    model.init_weights()
+    init_weights(model)
     DefaultScope._instance_dict.clear()
     torch.save({'state_dict': model.state_dict(), 'meta': {'dataset_meta': {'classes': cfg.classes}}}, path)
     return str(path)

@@ -85,7 +85,7 @@ def test_videos_that_are_refused(models, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r'notes\.mp4 is no video that OpenCV can read'):
         draw(tmp_path / 'notes.mp4')
     (tmp_path / 'notes.txt').write_text('no video')
-    with pytest.raises(InputError, match=r'notes\.txt is not one of'):
+    with pytest.raises(InputError, match=r'notes\.txt is no video by its name'):
         draw(tmp_path / 'notes.txt')
     monkeypatch.setattr(videos, 'MOST_FRAMES', 4)
     with pytest.raises(InputError, match='has 5 frames; this page takes 4'):
@@ -93,5 +93,5 @@ def test_videos_that_are_refused(models, tmp_path, monkeypatch):
     monkeypatch.setattr(videos, 'count_frames', lambda _: 1)  # a header that says less
     with pytest.raises(InputError, match='more than 4 frames'):
         draw(tmp_path / 'long.mp4')
-    with pytest.raises(InputError, match='frames of 2000 x 1100'):
+    with pytest.raises(InputError, match='frames of 2000 x 1100: make them'):
         draw(write_video(tmp_path / 'large.mp4', 1, (2000, 1100)))

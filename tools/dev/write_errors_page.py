@@ -45,6 +45,7 @@ TITLES = {
     'visualization': 'Pictures and reports',
     'benchmark': 'Benchmarks',
     'export': 'Export',
+    'demo': 'The page in the browser',
     'runtime': 'Exported files',
 }
 # What to do begins behind one of these signs with one of these words.
