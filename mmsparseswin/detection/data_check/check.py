@@ -71,7 +71,8 @@ def check_file(
         if (verdict := _SEEN.get((key, repair_dir)) or _recall(key, repair_dir)) is None:
             if len(data) > _LARGE:
                 print(f'checking {path} ({len(data) >> 20} MiB); the verdict is remembered', flush=True)
-            verdict = _judge(Verdict(path, key), data, option, classes, masks_needed, sections, repair_dir)
+            with _no_garbage_collection():
+                verdict = _judge(Verdict(path, key), data, option, classes, masks_needed, sections, repair_dir)
             if not verdict.errors:
                 _remember(verdict)
     _SEEN[key, repair_dir] = verdict
@@ -90,8 +91,7 @@ def _judge(
     """Fill `verdict` by checking the content `data`, and write the repaired copy if one is needed."""
     findings = Findings(verdict.path)
     data = to_utf8(data, findings)
-    with _no_garbage_collection():
-        coco = decode(data, findings, sections)
+    coco = decode(data, findings, sections)
     if coco is not None:
         verdict.objects = _check(coco, classes, option, masks_needed, findings)
         verdict.pictures = [(image.file_name, image.width, image.height) for image in coco.images]  # type: ignore[misc]
