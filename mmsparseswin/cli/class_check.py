@@ -61,16 +61,16 @@ def check_classes(cfg: Config) -> None:
     with DefaultScope.overwrite_default_scope(scope):
         for name in LOADERS:
             if loader := cfg.get(name):
-                _check_names(name, loader, _LOADER_KEYS, 'a data loader')
+                check_names(name, loader, _LOADER_KEYS, 'a data loader')
         for key, node, registry in classes(cfg):
             _check_class(key, node, registry, scope)
         wrapper = cfg.get('optim_wrapper') or {}
         if options := wrapper.get('paramwise_cfg'):
-            _check_names('optim_wrapper.paramwise_cfg', options, _PARAMWISE, 'its constructor', is_open=True)
+            check_names('optim_wrapper.paramwise_cfg', options, _PARAMWISE, 'its constructor', is_open=True)
         train = cfg.get('train_cfg') or {}
         if 'type' not in train:
             loop = EpochBasedTrainLoop if train.get('by_epoch', True) else IterBasedTrainLoop
-            _check_names('train_cfg', train, {*class_arguments(loop)[0], 'by_epoch'}, loop.__name__)
+            check_names('train_cfg', train, {*class_arguments(loop)[0], 'by_epoch'}, loop.__name__)
 
 
 def _check_class(key: str, node: dict[str, Any], registry: Registry, scope: str | None) -> None:
@@ -83,13 +83,24 @@ def _check_class(key: str, node: dict[str, Any], registry: Registry, scope: str 
         raise InputError(f'{key}.type is {kind!r}: it must be the name of a class')
     given = _GIVEN.get(registry.name, set())
     names, is_open = class_arguments(cls)
-    _check_names(key, node, {*names, *given, 'type', '_scope_'}, cls.__name__, is_open)
+    check_names(key, node, {*names, *given, 'type', '_scope_'}, cls.__name__, is_open)
     if lacking := [name for name in required_arguments(cls) if name not in node and name not in given]:
         raise InputError(f'{key} lacks {", ".join(map(repr, lacking))}, which {cls.__name__} needs')
 
 
-def _check_names(key: str, node: dict[str, Any], known: set[str], owner: str, is_open: bool = False) -> None:
-    """Refuse names that are not known; where the class is open, only those that look like typing errors."""
+def check_names(key: str, node: dict[str, Any], known: set[str], owner: str, is_open: bool = False) -> None:
+    """Refuse names of options that are not known; where the class is open, only those that look like typing errors.
+
+    Args:
+        key: place of `node` in the config.
+        node: the options.
+        known: names that `owner` takes.
+        owner: who takes them, for the message.
+        is_open: others may be taken, too.
+
+    Raises:
+        InputError: the first wrong name and the nearest right one.
+    """
     for word in node:
         if word not in known and (not is_open or nearest(word, known, 0.85)):
             raise InputError(f'{key} has the option {word!r}, which {owner} does not take{suggest(word, known)}')
@@ -99,7 +110,7 @@ def classes(cfg: Config) -> Iterator[_Found]:
     """Yield key, dict and registry of all parts with a type that need data or a Runner to be built."""
     for name in LOADERS:
         loader = cfg.get(name) or {}
-        yield from _data_sets(f'{name}.dataset', loader.get('dataset'))
+        yield from data_sets(f'{name}.dataset', loader.get('dataset'))
         yield from _typed(f'{name}.sampler', loader.get('sampler'), root.DATA_SAMPLERS)
         yield from _typed(f'{name}.batch_sampler', loader.get('batch_sampler'), root.DATA_SAMPLERS)
         yield from _typed(f'{name}.collate_fn', loader.get('collate_fn'), root.FUNCTIONS)
@@ -155,14 +166,18 @@ def check_pretrained_files(cfg: Config) -> None:
             raise InputError(f'{key}.checkpoint is {path!r}: there is no such file; name one, or set {key}=None')
 
 
-def _data_sets(key: str, node: Any) -> Iterator[_Found]:
-    """Yield a data set and the data sets that it wraps."""
+def data_sets(key: str, node: Any) -> Iterator[_Found]:
+    """Yield key, dict and registry of a data set and of the data sets that it wraps.
+
+    Raises:
+        InputError: one of them has no type.
+    """
     if isinstance(node, (list, tuple)):
         for name, one in children(key, node):
-            yield from _data_sets(name, one)
+            yield from data_sets(name, one)
     elif isinstance(node, dict):
         if 'type' not in node:
             raise InputError(f"{key} has no type: name its class, as in {key}=dict(type='...')")
         yield key, node, root.DATASETS
         for name in ('dataset', 'datasets'):
-            yield from _data_sets(f'{key}.{name}', node.get(name))
+            yield from data_sets(f'{key}.{name}', node.get(name))

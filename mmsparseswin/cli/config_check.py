@@ -11,6 +11,7 @@ from mmsparseswin.cli.channel_check import check_channels
 from mmsparseswin.cli.class_check import check_classes
 from mmsparseswin.cli.config_tree import LOADERS
 from mmsparseswin.cli.dry_build import dry_build
+from mmsparseswin.cli.untyped_check import check_untyped
 from mmsparseswin.cli.value_check import check_values
 from mmsparseswin.errors import InputError
 
@@ -45,6 +46,7 @@ def check_settings(cfg: Config) -> None:
         for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
             _check_type(f'{name}.{index}', entry)
     check_classes(cfg)
+    check_untyped(cfg)
     check_values(cfg)
     check_channels(cfg.get('model'), cfg.get('default_scope'))
     dry_build(cfg)

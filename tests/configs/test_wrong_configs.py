@@ -154,6 +154,35 @@ VALUES = [
     ('optim_wrapper.accumulative_counts', 0, 'optim_wrapper', 'at least'),
     ('optim_wrapper.clip_grad', {'max_norm': -1}, 'optim_wrapper.clip_grad.max_norm', 'at least 0'),
 ]
+RCNN = 'model.test_cfg.rcnn'
+# Options of dicts without a type, which libraries read by name: (key, value, the key that is named, words)
+UNTYPED = [
+    (f'{RCNN}.score_threshold', 0.1, RCNN, "'score_threshold', which nothing reads; did you mean score_thr?"),
+    (f'{RCNN}.max_per_image', 10, RCNN, 'did you mean max_per_img?'),
+    (f'{RCNN}.nms.iou_thresh', 0.3, f'{RCNN}.nms', 'did you mean iou_threshold?'),
+    (f'{RCNN}.nms.type', 'nmss', f'{RCNN}.nms.type', 'choose nms or soft_nms'),
+    ('model.test_cfg.rpn.nms_prev', 10, 'model.test_cfg.rpn', 'did you mean nms_pre?'),
+    ('model.train_cfg.rpn.allowed_boarder', 1, 'model.train_cfg.rpn', 'did you mean allowed_border?'),
+    ('model.train_cfg.rcnn.0.pos_wait', 1, 'model.train_cfg.rcnn.0', 'did you mean pos_weight?'),
+    (f'{ROI}.test_cfg', {'score_thr': 0.3}, f'{ROI}.test_cfg', 'no effect: CascadeRCNN reads model.test_cfg.rcnn'),
+    ('model.rpn_head.train_cfg', {'debug': 1}, 'model.rpn_head.train_cfg', 'reads model.train_cfg.rpn'),
+    ('model.init_cfg', {'chekpoint': 'x'}, 'model.init_cfg', 'has no type'),
+    (f'{BACKBONE}.init_cfg', [{'checkpoint': 'x'}], f'{BACKBONE}.init_cfg.0', 'has no type'),
+    (f'{DATA}.metainfo', {'clases': ['disk']}, f'{DATA}.metainfo', 'did you mean classes?'),
+    (f'{DATA}.data_prefix.image', 'x', f'{DATA}.data_prefix', 'did you mean img?'),
+    ('env_cfg', {'cudnn_bench': True}, 'env_cfg', 'did you mean cudnn_benchmark?'),
+    ('env_cfg', {'mp_cfg': {'start_method': 'fork'}}, 'env_cfg.mp_cfg', 'did you mean mp_start_method?'),
+    ('env_cfg', {'dist_cfg': {'back_end': 'gloo'}}, 'env_cfg.dist_cfg', 'did you mean backend?'),
+    ('randomness', {'sed': 3}, 'randomness', 'did you mean seed?'),
+    ('auto_scale_lr', {'enabled': True}, 'auto_scale_lr', 'did you mean enable?'),
+    ('optim_wrapper.clip_grad', {'max_nrom': 1}, 'optim_wrapper.clip_grad', 'did you mean max_norm?'),
+    (
+        'optim_wrapper.paramwise_cfg',
+        {'custom_keys': {'bias': {'decay_mul': 0}}},
+        'optim_wrapper.paramwise_cfg.custom_keys.bias',
+        'did you mean decay_mult?',
+    ),
+]
 OF_A_CLASSIFIER = [
     ('model.head.in_channels', 96, 'model.head.in_channels', r'puts out \[768\]: set in_channels to 768'),
     ('model.head.num_classes', 'ten', 'model.head', 'cannot be built: TypeError'),
@@ -188,7 +217,7 @@ def test_wrong_setting_is_named(key, value):
 
 @pytest.mark.parametrize(
     ('path', 'key', 'value', 'named', 'words'),
-    [(DETECTOR, *row) for row in BUILT + VALUES] + [(CLASSIFIER, *row) for row in OF_A_CLASSIFIER],
+    [(DETECTOR, *row) for row in BUILT + VALUES + UNTYPED] + [(CLASSIFIER, *row) for row in OF_A_CLASSIFIER],
     ids=str,
 )
 def test_what_cannot_be_built_is_named_with_the_nearest_right_thing(path, key, value, named, words):
