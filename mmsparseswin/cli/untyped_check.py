@@ -15,6 +15,7 @@ from typing import Any
 from mmengine import registry as root
 from mmengine.config import Config
 from mmengine.dist import init_dist
+from mmengine.model import BaseModule
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.distributed import init_process_group
@@ -59,7 +60,6 @@ def check_untyped(cfg: Config) -> None:
     _check_optimizer(cfg.get('optim_wrapper') or {})
     _check_data_sets(cfg)
     if isinstance(model := cfg.get('model'), dict):
-        _check_initialisers(model)
         _check_model(model, cfg.get('default_scope'))
 
 
@@ -99,16 +99,21 @@ def _check_alike(key: str, node: dict[str, Any], known: set[str]) -> None:
             raise InputError(f'{key} has {word!r}, which nothing reads; did you mean {close}? Correct the name')
 
 
-def _check_initialisers(model: dict[str, Any]) -> None:
-    for key, node in walk('model', model):
-        if key.endswith('.init_cfg') and node:
-            for place, one in [(key, node)] if isinstance(node, dict) else children(key, node):
-                if isinstance(one, dict) and 'type' not in one:
-                    raise InputError(f"{place} has no type: name its class, as in {place}=dict(type='Pretrained', ...)")
+def _check_initialiser(key: str, node: Any, cls: Any) -> None:
+    """Refuse an ``init_cfg`` without a type, unless the class reads it in a way of its own."""
+    inherited = getattr(cls, 'init_weights', None) is BaseModule.init_weights
+    if node and (inherited or getattr(cls, '__module__', '').startswith('mmsparseswin')):
+        for place, one in [(key, node)] if isinstance(node, dict) else children(key, node):
+            if isinstance(one, dict) and 'type' not in one:
+                raise InputError(f"{place} has no type: name its class, as in {place}=dict(type='Pretrained', ...)")
 
 
 def _check_model(model: dict[str, Any], scope: str | None) -> None:
-    classes = [find_class(scope, node['type'], [root.MODELS]) for _, node in walk('model', model) if _has_type(node)]
+    classes = []
+    for key, node in walk('model', model):
+        if isinstance(node, dict) and 'type' in node:
+            classes.append(cls := find_class(scope, node['type'], [root.MODELS]))
+            _check_initialiser(f'{key}.init_cfg', node.get('init_cfg'), cls)
     detector = next(iter(classes), None)
     for base in getattr(detector, '__mro__', ()):
         for head, section in _OVERWRITTEN.get(base.__name__, {}).items():
@@ -126,10 +131,6 @@ def _check_model(model: dict[str, Any], scope: str | None) -> None:
             _check_suppression(key, node)
         elif 'type' not in node:
             _check_alike(key, node, known)
-
-
-def _has_type(node: Any) -> bool:
-    return isinstance(node, dict) and 'type' in node
 
 
 def _check_suppression(key: str, node: dict[str, Any]) -> None:
