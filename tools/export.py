@@ -3,6 +3,7 @@
     mmsparseswin export CONFIG CHECKPOINT --format onnx --shape 224 --preprocess rgb --out model.onnx
     mmsparseswin export sparseswin-tiny weights.pth --format openvino --shape 800 1333 --dynamic batch --out model.xml
     mmsparseswin export CONFIG CHECKPOINT --backbone --format torch-export --shape 512 --out model.pt2
+    mmsparseswin export CONFIG CHECKPOINT --format onnx --shape 512 --shape 384 512 --out folder
 
 The file is run by its own runtime on pictures, its outputs are compared with those of eager PyTorch, and it is timed
 beside it. If they differ by more than rounding, nothing is written and the exit code is 2. FILE.json beside the file
@@ -11,12 +12,14 @@ tells classes, input, mean and std, versions, sizes, the comparison and the time
 A classifier gives scores (B, classes), a backbone the map (B, C, H, W) of each stage. The file takes one image of
 --shape, or with --dynamic batch any number of them. A detector (onnx, openvino) gives boxes (n, 4), scores (n,),
 labels (n,) and perhaps masks (n, 28, 28) of one image; its second input `size` is the height and width of the picture
-inside the padded image.
+inside the padded image. With --shape several times a folder gets a file of each size, and the runtime chooses one for
+each picture.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmsparseswin import cli
 from mmsparseswin.errors import InputError
@@ -39,7 +42,13 @@ def parse_args() -> argparse.Namespace:
         '--format', required=True, choices=list(SUFFIXES), help='onnx, openvino (NAME.xml and NAME.bin), ...'
     )
     parser.add_argument(
-        '--shape', required=True, type=int, nargs='+', metavar='N', help='height and width, or one side'
+        '--shape',
+        required=True,
+        type=int,
+        nargs='+',
+        action='append',
+        metavar='N',
+        help='height and width, or one side; of a detector several times, and --out names a folder',
     )
     parser.add_argument(
         '--out', required=True, metavar='FILE', help=f'the file; its name ends in {", ".join(SUFFIXES.values())}'
@@ -67,12 +76,13 @@ def parse_args() -> argparse.Namespace:
 
 def check_options(args: argparse.Namespace) -> None:
     """Refuse what is not offered, before torch is imported."""
-    if len(args.shape) > 2:
-        raise InputError(f'--shape {" ".join(map(str, args.shape))}: give a height and a width, or one side, in pixels')
+    for shape in args.shape:
+        if len(shape) > 2:
+            raise InputError(f'--shape {" ".join(map(str, shape))}: give a height and a width, or one side, in pixels')
     if args.dynamic == 'size':
         raise InputError(
             '--dynamic size: windows and tables of a file are those of one size, and another would give wrong maps; '
-            'export one file per size'
+            'of a detector give --shape once for each size, and a folder as --out'
         )
     if args.dynamic not in (None, 'batch'):
         raise InputError(f'--dynamic {args.dynamic}: only batch is offered')
@@ -84,15 +94,17 @@ def main() -> None:
     """Export."""
     args = parse_args()
     check_options(args)
-    shape, out = (args.shape[0], args.shape[-1]), Path(args.out)
+    shapes, out = [(shape[0], shape[-1]) for shape in args.shape], Path(args.out)
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file  # --help answers at once
     from mmsparseswin.cli import run_config
     from mmsparseswin.engine.safe_reader import install_safe_reader
     from mmsparseswin.export.exporting import check_request, export
+    from mmsparseswin.export.sizes import export_sizes, file_of
     from mmsparseswin.export.subjects import from_config, from_name, is_name
 
     install_safe_reader(args.trust_checkpoint)
-    check_request(args.format, out, shape)
+    for shape in shapes:
+        check_request(args.format, out if len(shapes) == 1 else file_of(out.parent, args.format, shape), shape)
     if is_name(args.model):
         if args.cfg_options or args.backbone:
             raise InputError(f'{args.model} is a backbone: --cfg-options and --backbone are for configs')
@@ -104,7 +116,16 @@ def main() -> None:
         subject = from_config(cfg, args.model, args.checkpoint, args.backbone)
     if args.checkpoint is None:
         print('no CHECKPOINT: the weights are random', file=sys.stderr)
-    report = export(subject, args.format, out, shape, args.dynamic == 'batch', args.preprocess, args.images, args.nms)
+    options = dict(batch=args.dynamic == 'batch', order=args.preprocess, images=args.images, nms=args.nms)
+    if len(shapes) > 1:
+        for shape, report in zip(shapes, export_sizes(subject, args.format, out, shapes, **options), strict=True):
+            print_report(report, file_of(out, args.format, shape))
+    else:
+        print_report(export(subject, args.format, out, shapes[0], **options), out)
+
+
+def print_report(report: dict[str, Any], out: Path) -> None:
+    """Print differences, times and size of one file."""
     for name, one in report['comparison']['outputs'].items():
         print(
             f'{name}: differs from eager by {one["largest_difference"]:.1e}, {one["relative"]:.1e} of the largest value'

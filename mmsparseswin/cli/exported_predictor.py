@@ -13,17 +13,17 @@ from mmsparseswin.cli.resizing_steps import plain_test_cfg, resizing_steps
 from mmsparseswin.errors import InputError, few
 from mmsparseswin.image_files import can_be_drawn
 from mmsparseswin.runtime import Model, load
+from mmsparseswin.runtime.loading import SUFFIXES, files_of
 from mmsparseswin.runtime.pictures import each_picture
 
 if TYPE_CHECKING:
     from mmsparseswin.image_files import Job
 
-SUFFIXES = ('.onnx', '.xml')
-
 
 def is_exported(path: str) -> bool:
-    """Return True for the name of a file of ``mmsparseswin export`` that :mod:`mmsparseswin.runtime` runs."""
-    return Path(path).suffix in SUFFIXES
+    """Return True for a file of ``mmsparseswin export`` that :mod:`mmsparseswin.runtime` runs, or a folder of such."""
+    found = Path(path)
+    return bool(files_of(found)) if found.is_dir() else found.suffix in SUFFIXES
 
 
 def check_exported(model: Model, cfg: Config, path: str) -> None:

@@ -77,7 +77,7 @@ def mmdet_finds(model: Any, image: Tensor, size: Sequence[int]) -> list[np.ndarr
         image = torch.cat((image, valid), 1)
     meta = dict(img_shape=tuple(size), ori_shape=tuple(size), scale_factor=(1.0, 1.0))
     sample = DetDataSample(metainfo=dict(meta, pad_shape=shape, batch_input_shape=shape))
-    heads = getattr(model.roi_head, 'mask_head', None) if model.with_roi_head else None
+    heads = getattr(getattr(model, 'roi_head', None), 'mask_head', None)
     heads = list(heads) if isinstance(heads, nn.ModuleList) else [heads] if heads is not None else []
     masks: list[Tensor] = []  # mmdet pastes them into the picture; they are caught before
     hooks = [head.register_forward_hook(lambda _, __, out: masks.append(out.sigmoid())) for head in heads]

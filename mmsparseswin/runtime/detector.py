@@ -49,7 +49,12 @@ class Detector(Model):
         return found
 
     def detect(
-        self, picture: np.ndarray, size: tuple[int, ...], score: float = 0.0, name: str = 'the picture'
+        self,
+        picture: np.ndarray,
+        size: tuple[int, ...],
+        score: float = 0.0,
+        name: str = 'the picture',
+        more_padding: bool = False,
     ) -> Detected:
         """Detect on a picture that the steps of the config have resized.
 
@@ -58,12 +63,13 @@ class Detector(Model):
             size: height and width before resizing; boxes and masks are in these pixels.
             score: least score.
             name: of the picture, for messages.
+            more_padding: take a picture that the model alone would pad to a smaller size, too.
 
         Raises:
             InputError: the picture does not fit the file.
         """
         height, width = picture.shape[:2]
-        self._check_fit((height, width), name)
+        self._check_fit((height, width), name, more_padding)
         outputs = self._engine.run(self._pad(picture), np.array([height, width], np.int64))
         found = dict(zip(self._names, outputs, strict=True))
         boxes = found['boxes'] / np.float32([width / size[1], height / size[0]] * 2)
@@ -80,12 +86,16 @@ class Detector(Model):
             masks = paste_masks(found['masks'][kept], boxes[kept], (size[0], size[1]), threshold)
         return Detected(boxes[kept], found['scores'][kept], labels, names, masks)
 
-    def _check_fit(self, size: tuple[int, int], name: str) -> None:
-        """Refuse a picture that the model would pad to another size than the file's."""
+    def padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size to which the model pads a resized picture of this height and width."""
         step = self._padding['divisor']
-        padded = tuple(-(-one // step) * step for one in size)
-        takes = f'the file takes {self.size[0]} x {self.size[1]}'
-        if padded != self.size:
+        return -(-size[0] // step) * step, -(-size[1] // step) * step
+
+    def _check_fit(self, size: tuple[int, int], name: str, more_padding: bool) -> None:
+        """Refuse a picture that the model would pad to another size than the file's."""
+        padded, takes = self.padded(size), f'the file takes {self.size[0]} x {self.size[1]}'
+        holds = padded[0] <= self.size[0] and padded[1] <= self.size[1]
+        if padded != self.size and not (more_padding and holds):
             padding = f', {padded[0]} x {padded[1]} with padding' if padded != size else ''
             raise InputError(
                 f'{name} is {size[0]} x {size[1]} (height x width) after resizing{padding}, and {takes}: export the '

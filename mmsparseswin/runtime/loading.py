@@ -9,21 +9,32 @@ from mmsparseswin.errors import InputError
 from mmsparseswin.runtime.detector import Detector
 from mmsparseswin.runtime.engines import open_engine
 from mmsparseswin.runtime.model import Model
+from mmsparseswin.runtime.sizes import SizedDetector
+
+SUFFIXES = ('.onnx', '.xml')
 
 
 def load(path: str | os.PathLike, threads: int = 0) -> Model | Detector:
     """Load a file of ``mmsparseswin export``, ``.onnx`` or ``.xml``, with its JSON file beside it.
 
     Args:
-        path: the file.
+        path: the file, or a folder of files of one detector for several sizes.
         threads: threads of one run; 0 leaves their number to the runtime.
 
     Raises:
         InputError: no such file or JSON, a JSON of another file, or a model whose pictures cannot be prepared exactly.
     """
     path = Path(path)
+    if path.is_dir():
+        files: list[Any] = [load(one, threads) for one in files_of(path)]
+        return SizedDetector(path, files)
     engine, info = open_engine(path, threads), _read_json(path)
     return Detector(path, engine, info) if info['task'] == 'detector' else Model(path, engine, info)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the exported files in a folder that runtimes read."""
+    return sorted(one for one in folder.iterdir() if one.suffix in SUFFIXES)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
