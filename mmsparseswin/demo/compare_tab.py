@@ -25,7 +25,7 @@ def lay_compare(actions: Actions, shown: gr.State, score: gr.Slider) -> None:
     sides = []
     with gr.Row():
         for index, name in enumerate((names[0], names[-1])):
-            with gr.Column(min_width=280):
+            with gr.Column(min_width=240):
                 model = gr.Dropdown(names, value=name, label=f'Model {index + 1}', elem_id=f'model-{index + 1}')
                 share = gr.Slider(
                     0.1, 1, 1, step=0.05, label='Share of windows (1: as configured)', elem_id=f'share-{index + 1}'

@@ -37,7 +37,7 @@ CSS = """
 """  # noqa: E501 -- a rule per line
 _START = 0.3  # threshold
 _TABS = ('Predictions', 'Tokens', 'Attention')
-_RECEIVED, _LOOKS = 'what each place receives', 'what the clicked place looks at'
+_RECEIVED, _LOOKS = 'that each place receives', 'of the clicked place'
 
 
 class Page:
@@ -104,10 +104,10 @@ class Page:
         self._view = gr.Dropdown([], label='Shown', elem_id='view')
         self._token_text = gr.Markdown('Choose a picture first.', elem_classes='said', elem_id='token-text')
         with gr.Row():
-            with gr.Column(min_width=280):
+            with gr.Column(min_width=240):
                 gr.Markdown('Picture as the model sees it: click a place', elem_classes='said')
                 self._place_picture = _result('place', [])
-            with gr.Column(min_width=280):
+            with gr.Column(min_width=240):
                 gr.Markdown('Tokens: click one', elem_classes='said')
                 self._board = _result('board', [])
         self._click = gr.State(None)
