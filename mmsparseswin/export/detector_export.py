@@ -55,7 +55,7 @@ def export_detector(
         raise InputError('--nms outside is for one-stage detectors; the second stage of this one needs it inside')
     pictures, source = read_pictures(images, shape)
     sizes = [np.array(shape)] * len(pictures)
-    if padding['seen'] and min(shape) > 3:
+    if (padding['seen'] or padding['left_out']) and min(shape) > 3:
         sizes[-1] = np.array([shape[0] - shape[0] // 4, shape[1]])  # a padded one, too
     normalize = Normalize(pixels, 'bgr')
     inputs = torch.cat(

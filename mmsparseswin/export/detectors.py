@@ -23,6 +23,7 @@ from mmsparseswin.detection.valid_area import ValidAreaDetDataPreprocessor
 from mmsparseswin.errors import InputError
 from mmsparseswin.export.one_stage import OneStage
 from mmsparseswin.export.two_stage import TwoStage
+from mmsparseswin.export.valid_area import knows_area
 
 
 class Program(Protocol):
@@ -59,7 +60,7 @@ def padding_of(model: Any) -> dict[str, Any]:
     if type(step) not in (DetDataPreprocessor, ValidAreaDetDataPreprocessor):
         raise InputError(f'data_preprocessor {type(step).__name__} is not known: use DetDataPreprocessor')
     seen = type(step) is DetDataPreprocessor
-    return dict(divisor=int(step.pad_size_divisor), value=float(step.pad_value), seen=seen)
+    return dict(divisor=int(step.pad_size_divisor), value=float(step.pad_value), seen=seen, left_out=knows_area(model))
 
 
 def mmdet_finds(model: Any, image: Tensor, size: Sequence[int]) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmsparseswin.detection.ssd.head import RelativeSSDHead, _to_pixels
 from mmsparseswin.errors import InputError
 from mmsparseswin.export.detection_ops import apart, check_coder, check_nms, decode, is_large, suppress
+from mmsparseswin.export.valid_area import extract_maps
 
 
 class OneStage(nn.Module):
@@ -66,7 +67,7 @@ class OneStage(nn.Module):
             Boxes (n, 4) x1, y1, x2, y2 in pixels of the image, scores (n,), labels (n,).
         """
         head = self.model.bbox_head
-        scores, deltas = head(self.model.extract_feat(image))
+        scores, deltas = head(extract_maps(self.model, image, size))
         priors = priors_of(head, scores, image.shape[2:])
         levels = [rows_of(head, *level) for level in zip(scores, deltas, strict=True)]
         most = head.test_cfg.get('nms_pre', -1)

@@ -40,7 +40,7 @@ class Subject(NamedTuple):
         origin: what the JSON file tells about model and weights.
         resizing: steps from a picture to ``pixels``, see :func:`mmsparseswin.cli.resizing_steps.resizing_steps`.
         padding: of a detector, how pictures are padded: to multiples of ``divisor``, with ``value``, and ``seen`` by
-            the backbone as if it were picture, or not.
+            the backbone as if it were picture, or ``left_out`` by the file.
     """
 
     module: nn.Module

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmsparseswin.errors import InputError
 from mmsparseswin.export.detection_ops import apart, check_coder, check_nms, decode, is_large, roi_align, suppress
 from mmsparseswin.export.one_stage import priors_of, rows_of
+from mmsparseswin.export.valid_area import extract_maps
 
 _NONE = -1.0  # score of a row that stands for nothing; all others lie between 0 and 1
 
@@ -82,7 +83,7 @@ class TwoStage(nn.Module):
             Boxes (n, 4) x1, y1, x2, y2 in pixels of the image, scores (n,), labels (n,), and with a mask head the
             probabilities of each box's pixels (n, h, w).
         """
-        maps = self.model.extract_feat(image)
+        maps = extract_maps(self.model, image, size)
         boxes, found = self._propose(maps, size)
         rounds = []
         for stage, (pool, head) in enumerate(zip(self.box_pools, self.box_heads, strict=True)):

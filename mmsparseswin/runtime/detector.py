@@ -27,6 +27,11 @@ class Detector(Model):
         self._names = [one['name'] for one in info['outputs']]
         self._padding, self._settings = info['padding'], info['detector']
 
+    @property
+    def takes_padding(self) -> bool:
+        """True if padded pictures get what they get in the model: it sees padding, or the file leaves it out."""
+        return self._padding['seen'] or self._padding['left_out']
+
     def predict(  # type: ignore[override]
         self, pictures: Picture | Iterable[Picture], order: str = 'bgr', batch_size: int = 8, score: float = 0.0
     ) -> list[Detected]:
@@ -101,7 +106,7 @@ class Detector(Model):
                 f'{name} is {size[0]} x {size[1]} (height x width) after resizing{padding}, and {takes}: export the '
                 f'model with --shape {padded[0]} {padded[1]} too'
             )
-        if size != self.size and not self._padding['seen']:
+        if size != self.size and not self.takes_padding:
             raise InputError(
                 f'{name} is {size[0]} x {size[1]} (height x width) after resizing, and {takes}; its model '
                 'tells padding from picture, and a file does not: only pictures without padding are exact'

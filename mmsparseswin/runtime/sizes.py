@@ -44,7 +44,7 @@ class SizedDetector(Detector):
     ) -> Detected:
         """Detect by the file whose size the picture has with padding, else by the smallest that holds it.
 
-        The second is for models whose backbone takes padding for picture, as in a padded batch of mmdet.
+        The second is as in a padded batch of mmdet, and not for models that need the file to leave padding out.
 
         Raises:
             InputError: the picture fits no file; otherwise as :meth:`Detector.detect`.
@@ -54,7 +54,7 @@ class SizedDetector(Detector):
         for one in self.files:
             if one.size == padded:
                 return one.detect(picture, size, score, name)
-        if self._padding['seen']:
+        if self.takes_padding:
             for one in self.files:
                 if one.size[0] >= padded[0] and one.size[1] >= padded[1]:
                     return one.detect(picture, size, score, name, more_padding=True)

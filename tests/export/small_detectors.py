@@ -24,6 +24,21 @@ SWIN = dict(
     window_size=4,
     out_indices=(0, 1, 2),
 )
+SPARSE_SWIN = dict(
+    type='mmsparseswin.SparseSwin',
+    arch=dict(
+        embed_dims=16,
+        depths=(1, 2, 2),
+        num_heads=(1, 2, 4),
+        num_tokens=9,
+        token_dims=32,
+        token_heads=4,
+        token_depth=1,
+    ),
+    window_size=4,
+    img_size=96,
+    out_indices=(0, 1, 2, 3),
+)
 MEAN = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
 NMS = dict(type='nms', iou_threshold=0.5)
 
@@ -129,7 +144,8 @@ MASK_RCNN = _two_stage(
         mask_head=_mask_head(agnostic=False),
     ),
 )
-# Three heads; the second has boxes per class, the others one box for all; masks for all classes.
+# Padding that the backbone is told of; three heads, of which the second has boxes per class, the others one box for
+# all; masks for all classes.
 CASCADE = _two_stage(
     'CascadeRCNN',
     dict(
@@ -140,6 +156,12 @@ CASCADE = _two_stage(
         mask_roi_extractor=_pool(14, 2),
         mask_head=_mask_head(agnostic=True),
     ),
+)
+
+CASCADE.update(
+    data_preprocessor=dict(RETINA['data_preprocessor'], type='mmsparseswin.ValidAreaDetDataPreprocessor'),
+    backbone=SPARSE_SWIN,
+    neck=dict(RETINA['neck'], in_channels=[16, 32, 64, 128]),
 )
 
 

@@ -77,7 +77,7 @@ def test_a_retinanet_finds_what_mmdet_finds_on_padded_pictures_too(retina):
     report = retina.reports['inside.onnx']
     assert report['task'] == 'detector'
     assert report['classes'] == small.CLASSES
-    assert report['padding'] == {'divisor': 32, 'value': 0.0, 'seen': True}
+    assert report['padding'] == {'divisor': 32, 'value': 0.0, 'seen': True, 'left_out': False}
     assert report['comparison']['detections'] > 60
     assert max(one['relative'] for one in report['comparison']['outputs'].values()) < 1e-4
 
