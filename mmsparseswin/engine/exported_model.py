@@ -37,6 +37,9 @@ class ExportedModel(BaseModel):
         """
         pictures = [_picture(one, self.order) for one in inputs]
         if isinstance(self.file, Detector):
+            from mmdet.models.utils.misc import samplelist_boxtype2tensor  # only detectors need mmdet
+
+            samplelist_boxtype2tensor(data_samples)  # of the truth, as mmdet's preprocessor does
             for picture, sample in zip(pictures, data_samples, strict=True):
                 found = self.file.detect(
                     picture, tuple(sample.ori_shape), name=str(sample.get('img_path', 'a picture'))

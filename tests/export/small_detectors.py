@@ -1,6 +1,7 @@
 """Small detectors that find something without training, their configs, data and weights."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def config(model: dict[str, Any], root: Path, keep_ratio: bool = True) -> Config
     pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='Resize', scale=SCALE, keep_ratio=keep_ratio),
+        dict(type='LoadAnnotations', with_bbox=True),
         dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
     ]
     ann_file = str(root / 'truth.json')
@@ -205,7 +207,7 @@ def build(cfg: Config, path: Path) -> nn.Module:
     """The model of `cfg` with random weights under which it finds something, saved at `path`."""
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model).eval()
+    model = MODELS.build(deepcopy(cfg.model)).eval()
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)) and 'head' in name:
             nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
@@ -236,7 +238,7 @@ def _spread_at_first_call(module: Any, mean: float) -> None:
 def found_by_mmdet(model: nn.Module, cfg: Config, picture: str) -> Any:
     """What mmdet finds on a picture: pred_instances in its own pixels."""
     init_default_scope('mmdet')
-    data = Compose(cfg.test_dataloader.dataset.pipeline)(dict(img_path=picture, img_id=0))
+    data = Compose(cfg.test_dataloader.dataset.pipeline)(dict(img_path=picture, img_id=0, instances=[]))
     with torch.no_grad():
         return model.test_step(pseudo_collate([data]))[0].pred_instances
 

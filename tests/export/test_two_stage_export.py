@@ -67,9 +67,12 @@ def test_a_faster_rcnn_in_openvino_with_nms_across_classes(agnostic, tmp_path):
     check_finds(case, case.export('model.xml', format='openvino'))
 
 
-def test_the_metrics_of_a_file_are_those_of_its_weights(mask_rcnn):
+def test_the_metrics_of_a_file_are_those_of_its_weights(mask_rcnn, tmp_path):
     found = [evaluation.evaluate(deepcopy(mask_rcnn.cfg), mask_rcnn.weights)[0]]
-    found.append(evaluation.evaluate(deepcopy(mask_rcnn.cfg), str(mask_rcnn.root / 'model.onnx'))[0])
+    drawn = evaluation.Pictures(str(tmp_path / 'drawn'))
+    file = str(mask_rcnn.root / 'model.onnx')
+    found.append(evaluation.evaluate(deepcopy(mask_rcnn.cfg), file, pictures=drawn)[0])
+    assert len(list((tmp_path / 'drawn').iterdir())) == len(small.SIZES)
     assert found[0]['coco/bbox_mAP'] > 0.5
     for key in ('coco/bbox_mAP', 'coco/segm_mAP'):
         assert found[1][key] == pytest.approx(found[0][key], abs=2e-3)
