@@ -11,6 +11,8 @@ of other hosts. Uploads are pictures and videos of at most 20 MiB, in a folder t
 
 import argparse
 import os
+import signal
+import sys
 
 from mmsparseswin import cli
 from mmsparseswin.errors import InputError
@@ -41,6 +43,7 @@ def main() -> None:
     serving.check_address(args.host, password)
     models = Models(chosen_models(args.models), args.device)
     samples = serving.find_samples(models, args.samples)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the folder goes, too
     with serving.page_folder() as folder:
         blocks, address = serving.launch(models, samples, folder, args.host, args.port, password)
         print(f'{", ".join(models.names)}: open {address} (Ctrl-C ends it)', flush=True)

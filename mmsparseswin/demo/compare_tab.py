@@ -28,7 +28,13 @@ def lay_compare(actions: Actions, shown: gr.State, score: gr.Slider) -> None:
             with gr.Column(min_width=240):
                 model = gr.Dropdown(names, value=name, label=f'Model {index + 1}', elem_id=f'model-{index + 1}')
                 share = gr.Slider(
-                    0.1, 1, 1, step=0.05, label='Share of windows (1: as configured)', elem_id=f'share-{index + 1}'
+                    0.1,
+                    1,
+                    1,
+                    step=0.05,
+                    label='Share of windows',
+                    info='1 leaves the model as it is.',
+                    elem_id=f'share-{index + 1}',
                 )
                 sides.append((model, share))
     button = gr.Button('Compare on the picture', variant='primary', elem_id='compare')
@@ -54,17 +60,15 @@ def _table(found: list[Measured], threshold: float) -> str:
     """Return the measurements as an HTML table, and the second as a ratio of the first."""
     first, second = found
     rows = [
-        (
-            f'Milliseconds, median of {TURNS}',
-            [f'{1000 * one.seconds:.0f}' for one in found],
-            second.seconds / first.seconds,
-        ),
-        ('GMACs of the network', [f'{one.macs / 1e9:.2f}' for one in found], second.macs / max(first.macs, 1)),
-        ('Parameters in millions', [f'{one.params / 1e6:.2f}' for one in found], second.params / max(first.params, 1)),
+        (f'Milliseconds, median of {TURNS}', [1000 * one.seconds for one in found], '.0f'),
+        ('GMACs of the network', [one.macs / 1e9 for one in found], '.2f'),
+        ('GMACs of its backbone', [one.backbone / 1e9 for one in found], '.3f'),
+        ('Parameters in millions', [one.params / 1e6 for one in found], '.2f'),
     ]
     lines = [
-        f'<tr><td>{name}</td><td>{left}</td><td>{right}</td><td>{ratio:.2f}</td></tr>'
-        for name, (left, right), ratio in rows
+        f'<tr><td>{name}</td><td>{left:{digits}}</td><td>{right:{digits}}</td>'
+        f'<td>{right / max(left, 1e-9):.2f}</td></tr>'
+        for name, (left, right), digits in rows
     ]
     if first.result.boxes is not None and second.result.boxes is not None:
         counts = [len(one.result.above(threshold)) for one in found]
@@ -72,5 +76,8 @@ def _table(found: list[Measured], threshold: float) -> str:
             f'<tr><td>Objects from {threshold:g} on</td><td>{counts[0]}</td><td>{counts[1]}</td><td></td></tr>'
         )
     head = '<thead><tr><th></th><th>model 1</th><th>model 2</th><th>2 by 1</th></tr></thead>'
-    note = 'Both took turns on this machine; what else ran on it counts, too.'
+    note = (
+        'Both took turns on this machine; what else ran on it counts in the milliseconds. The heads of a detector work '
+        'more where it proposes more boxes.'
+    )
     return f'<table class="found">{head}<tbody>{"".join(lines)}</tbody></table><p>{note}</p>'

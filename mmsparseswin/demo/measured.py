@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mmsparseswin.analysis.flops import Cost, count_flops
+from mmsparseswin.analysis.flops import Report, count_flops
 from mmsparseswin.backbones.swin_family import SwinFamily
 from mmsparseswin.demo.models import LOWEST, Models
 from mmsparseswin.easy import Model, Result
@@ -25,7 +25,8 @@ class Measured:
 
     result: Result
     seconds: float  # of the whole call, reading the file and making boxes included; the median of the turns
-    macs: int  # of the network on this picture
+    macs: int  # of the network on this picture; heads cost what they get boxes
+    backbone: int  # of them, the backbone's
     params: int
 
 
@@ -50,10 +51,16 @@ def compare(models: Models, settings: Sequence[tuple[str, float]], path: Path) -
                     results[index] = running[name].predict(path, score=LOWEST, progress=False)[0]
                     if turn:
                         seconds[index].append(time.perf_counter() - start)
-        costs = [_count(running[name], share, path) for name, share in settings]
+        reports = [_count(running[name], share, path) for name, share in settings]
     return [
-        Measured(result, median(took), cost.macs, cost.params)
-        for result, took, cost in zip(results, seconds, costs, strict=True)
+        Measured(
+            result,
+            median(took),
+            report.total.macs,
+            report.modules['network.backbone'].macs,
+            report.total.params,
+        )
+        for result, took, report in zip(results, seconds, reports, strict=True)
     ]
 
 
@@ -86,6 +93,6 @@ class _Call(nn.Module):
         self._predict(path, score=LOWEST, progress=False)
 
 
-def _count(model: Model, share: float, path: Path) -> Cost:
+def _count(model: Model, share: float, path: Path) -> Report:
     with _share_of_windows(model.network, share):
-        return count_flops(_Call(model).eval(), path).total
+        return count_flops(_Call(model).eval(), path)

@@ -125,7 +125,7 @@ def test_two_models_side_by_side(page, pictures):
     page.click('#compare')
     wait_for_text(page, '#measured', 'GMACs of the network')
     rows = page.locator('#measured tbody tr').all_inner_texts()
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert float(rows[1].split('\t')[1]) > 0
     assert page.locator('#side-2 img').count() == 1
 

@@ -3,6 +3,10 @@
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -136,3 +140,22 @@ def test_an_uploaded_picture_is_predicted_and_a_bad_one_is_refused(client, model
         answer = run(client, '_given', [given, models.names[0], 0.05])
         assert answer['success']
         assert wanted in json.dumps(answer['output']['data'])
+
+
+@pytest.mark.slow
+def test_the_command_serves_until_it_is_told_to_stop(pairs, shapes, tmp_path):
+    tool = Path(__file__).parents[2] / 'tools/demo.py'
+    command = [sys.executable, str(tool), *pairs[0], '--samples', str(shapes / 'val')]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'TMPDIR': str(tmp_path)}
+    ) as server:
+        line = server.stdout.readline()
+        assert re.fullmatch(r'cascade_sparseswin_smoke: open http://127\.0\.0\.1:\d+/ \(Ctrl-C ends it\)\n', line)
+        assert len(list(tmp_path.glob('mmsparseswin-demo-*'))) == 1
+        answer = httpx.get(line.split()[2], trust_env=False)
+        assert answer.status_code == 200
+        server.send_signal(signal.SIGTERM)
+        _, errors = server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert 'Traceback' not in errors
+    assert list(tmp_path.glob('mmsparseswin-demo-*')) == []
