@@ -45,7 +45,7 @@ def show(look: Look, view: str | None, click: Click | None) -> tuple[Image.Image
         click: the last one; of another picture or view it may be outside, and is passed over then.
 
     Raises:
-        InputError: the model has no tokens, or its places ask none.
+        InputError: the model has no tokens.
     """
     tokens = find_view(look, view)
     kind, first, second = click or ('none', 0, 0)
@@ -60,13 +60,17 @@ def show(look: Look, view: str | None, click: Click | None) -> tuple[Image.Image
         return pictures.draw_heat(look.picture, heat), _board(look, tokens, chosen=first), text
     plain = pictures.draw_heat(look.picture, None)
     if kind == 'place' and first < tokens.places[0] and second < tokens.places[1]:
-        shares = tokens.asks(first, second)
+        marked = pictures.mark_cell(plain, tokens.places, (first, second))
+        try:
+            shares = tokens.asks(first, second)
+        except InputError as error:
+            return marked, _board(look, tokens), str(error)
         best = int(shares.argmax())
         text = (
             f'**The marked place** asks token {best + 1} most: {100 * float(shares[best]):.1f} % of its attention. '
             f'An even share would be {100 / len(tokens):.1f} %.'
         )
-        return pictures.mark_cell(plain, tokens.places, (first, second)), _board(look, tokens, shares), text
+        return marked, _board(look, tokens, shares), text
     text = (
         f'Click one of the {len(tokens)} tokens to see where it collects from, or a place of the picture to see which '
         'tokens it asks.'
