@@ -21,6 +21,7 @@ _PACKAGES = ('torch', 'torchvision', 'timm', 'onedl-mmengine', 'onedl-mmdetectio
 _MALLOC = ('MALLOC_', 'GLIBC_TUNABLES', 'LD_PRELOAD', 'OMP_', 'KMP_', 'GOMP_', 'MKL_', 'DNNL_', 'ONEDNN_', 'TORCH')
 
 _PRODUCTS = 10  # rows per model
+_Panel = tuple[dict[str, Any], str, list[dict[str, Any]]]  # run, size, its records
 _MEMORY = dict(memory='peak_memory', allocated='peak_allocated')
 
 
@@ -216,21 +217,26 @@ def write(result: dict[str, Any], path: Path) -> list[Path]:
     text = path.with_suffix('.md')
     picture = path.with_suffix('.png')
     text.write_text(f'# {path.stem}\n\n' + as_markdown(result))
-    if not any(run['records'] for run in result['runs']):
+    if not (panels := _panels(result)):
         return [path, text]
-    draw(result, picture)
+    draw(panels, picture)
     return [path, text, picture]
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw one panel of bars per run and size: milliseconds, and the speed relative to the best baseline."""
-    from matplotlib.figure import Figure  # slow to import, and only needed here
-
+def _panels(result: dict[str, Any]) -> list[_Panel]:
+    """Return what there is to compare; one bar alone says no more than its row of the table."""
     panels = [
         (run, size, [r for r in run['records'] if r['size'] == size])
         for run in result['runs']
         for size in dict.fromkeys(r['size'] for r in run['records'])
     ]
+    return [panel for panel in panels if len(panel[2]) > 1]
+
+
+def draw(panels: list[_Panel], path: Path) -> None:
+    """Draw one panel of bars per run and size: milliseconds, and the speed relative to the best baseline."""
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
     heights = [len(records) + 1.6 for *_, records in panels]
     figure = Figure(figsize=(9, 0.34 * sum(heights) + 0.4), layout='constrained')
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]

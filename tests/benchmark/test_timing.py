@@ -3,9 +3,11 @@
 import json
 import math
 import multiprocessing
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import mmsparseswin
@@ -15,6 +17,7 @@ from mmsparseswin.benchmark.comparison import Entry, Settings
 from mmsparseswin.benchmark.sizes import Size
 from mmsparseswin.errors import InputError
 
+ROOT = Path(__file__).parents[2]
 FP32 = timing.PRECISIONS['fp32']
 
 
@@ -295,3 +298,16 @@ def test_goals_are_judged_by_what_was_measured():
     assert judged[0]['against'] == 'b'
     with pytest.raises(InputError, match='either at_least or at_most'):
         report.judge([common | {'measure': 'growth'}], runs)
+
+
+def test_only_what_can_be_compared_is_drawn(tmp_path):
+    result = json.loads((ROOT / 'docs/benchmarks/backbones-cpu.json').read_text())
+    alone = [run for run in result['runs'] if run['name'] == 'growth']  # one model, four sizes
+    several = [run for run in result['runs'] if run['name'] == 'dense']
+    written = report.write(result | dict(runs=alone, goals=[]), tmp_path / 'alone.json')
+    assert [path.suffix for path in written] == ['.json', '.md']
+    heights = []
+    for runs in (several, alone + several):
+        *_, picture = report.write(result | dict(runs=runs, goals=[]), tmp_path / 'several.json')
+        heights.append(Image.open(picture).height)
+    assert heights[0] == heights[1]

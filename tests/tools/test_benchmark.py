@@ -69,6 +69,8 @@ def test_memory_is_measured_in_a_process_of_its_own(tools, tmp_path):
     # 8 x 16 tokens of 96 channels are 48 KiB; the weights, 105 MiB, are not in it.
     assert 48 * 2**10 < record['peak_memory'] < 50 * 2**20
     assert 0 <= record['peak_allocated'] < 50 * 2**20
+    assert (tmp_path / 'run.md').is_file()
+    assert not (tmp_path / 'run.png').exists()  # one bar alone says nothing
 
 
 def test_the_same_is_printed_and_written_as_a_table_and_drawn(written):
