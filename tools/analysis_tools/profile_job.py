@@ -44,8 +44,9 @@ def main() -> None:
     install_safe_reader(args.trust_checkpoint)
     cfg = run_config.load_config(args.config, args.cfg_options)
     run_config.set_launcher(cfg, 'none')
-    if args.checkpoint:
+    if args.checkpoint:  # read first: a bad file is refused before data is looked at and a model is built
         check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
+        checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
     run_config.set_precision(cfg, args.amp)
     run_config.set_test_precision(cfg, args.amp)
     run_config.set_dataloaders(cfg)
@@ -54,7 +55,6 @@ def main() -> None:
         run_config.check_data(cfg, ('test',) if args.test else ('train',))
         runner = run_config.build_runner(cfg)
         if args.checkpoint:
-            checkpoint = CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu', logger='silent')
             load_or_refuse(runner.model, checkpoint, strict=True)
         parts = (profile_test if args.test else profile_training)(runner, cfg, args.batches)
     total = sum(parts.values())
