@@ -67,7 +67,7 @@ MODELS = _child(
     root.MODELS,
     [
         *(*_BACKBONES.values(), 'mmsparseswin.engine'),
-        *_wing('mmdet', 'detection', 'float32', 'necks', 'roi_heads', 'valid_area'),
+        *_wing('mmdet', 'detection', 'float32', 'merged_views', 'necks', 'roi_heads', 'valid_area'),
         *_wing('mmdet', 'detection.ssd', 'head', 'merged_swin', 'six_maps'),
         *_wing('mmdet', 'detection.sparse_swin_det', 'bifpn', 'detector', 'head'),
         *(f'mmsparseswin.generation.{module}' for module in ('lenet', 'model', 'peers', 'swin_unet')),

@@ -3,11 +3,12 @@
 import logging
 import os
 from copy import deepcopy
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from mmsparseswin.errors import InputError
+
+_MERGING = 'mmsparseswin.MaskTTAModel'
 
 
 def _is_detector(cfg: Config) -> bool:
@@ -72,7 +73,9 @@ def set_tta(cfg: Config) -> None:
         dataset = dataset.dataset
     if 'tta_model' not in cfg:
         nms = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
-        cfg.tta_model = dict(type='DetTTAModel', tta_cfg=nms) if _is_detector(cfg) else dict(type='AverageClsScoreTTA')
+        cfg.tta_model = dict(type=_MERGING, tta_cfg=nms) if _is_detector(cfg) else dict(type='AverageClsScoreTTA')
+    elif cfg.tta_model['type'] in ('DetTTAModel', 'mmdet.DetTTAModel'):
+        cfg.tta_model['type'] = _MERGING  # the same for boxes, and takes masks
     if 'tta_pipeline' not in cfg:
         *steps, pack = deepcopy(dataset.pipeline)
         if _is_detector(cfg):
@@ -81,18 +84,6 @@ def set_tta(cfg: Config) -> None:
         cfg.tta_pipeline = [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     dataset.pipeline = cfg.tta_pipeline
-    if cfg.tta_model['type'].endswith('DetTTAModel'):
-        _keep_boxes_only(cfg)
-
-
-def _keep_boxes_only(cfg: Config) -> None:
-    """DetTTAModel merges boxes and drops masks, so that a segm metric would fail after the whole test."""
-    for metric in _metrics(cfg):
-        wanted: Any = metric.get('metric')
-        if isinstance(wanted, list) and 'segm' in wanted:
-            metric.metric = [name for name in wanted if name != 'segm']
-        if wanted == 'segm' or metric.get('metric') == []:
-            raise InputError("--tta: mmdet's DetTTAModel merges boxes only; for segm mAP test without --tta")
 
 
 def report_files(logger: logging.Logger, candidates: list[str], folder: str | None, out: str | None) -> None:
