@@ -37,11 +37,14 @@ def main() -> None:
     if args.port is not None and not 0 < args.port < 65536:
         raise InputError(f'--port {args.port}: ports are 1 to 65535')
     from mmsparseswin.demo import serving
-    from mmsparseswin.demo.models import Models, chosen_models
+    from mmsparseswin.demo.chosen import chosen_models
 
     password = os.environ.get(serving.PASSWORD_VARIABLE)
     serving.check_address(args.host, password)
-    models = Models(chosen_models(args.models), args.device)
+    chosen = chosen_models(args.models)
+    from mmsparseswin.demo.models import Models  # with torch, once the command line is right
+
+    models = Models(chosen, args.device)
     samples = serving.find_samples(models, args.samples)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the folder goes, too
     with serving.page_folder() as folder:

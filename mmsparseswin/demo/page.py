@@ -77,7 +77,7 @@ class Page:
             elem_id='picture',
         )
         # The path alone: what cannot be read is refused by our own words.
-        self._picture.preprocess = lambda given: None if given is None else given.path  # type: ignore[method-assign]
+        self._picture.preprocess = lambda given: None if given is None else given.path  # type: ignore[method-assign, assignment]
         self._refused = gr.Markdown(elem_classes=['said', 'refused'], elem_id='refused', container=False)
         names = self._actions.models.names
         self._model = gr.Dropdown(names, value=names[0], label='Model', visible=len(names) > 1, elem_id='model')
@@ -122,8 +122,8 @@ class Page:
         self._place = gr.State(None)
 
     def _wire(self) -> None:
-        quiet = dict(api_visibility='private', show_progress='hidden')
-        slow = dict(api_visibility='private', show_progress='minimal')
+        quiet: dict[str, Any] = dict(api_visibility='private', show_progress='hidden')
+        slow: dict[str, Any] = dict(api_visibility='private', show_progress='minimal')
         found = [self._shown, self._drawn, self._table, self._file, self._refused, self._click, self._place]
         tokens = [self._view, self._place_picture, self._board, self._token_text]
         attention = [self._block, self._head, self._attention, self._attention_text]
@@ -143,8 +143,8 @@ class Page:
         for part, function in ((self._place_picture, self._click_picture), (self._board, self._click_board)):
             part.select(in_words(function), seen, [self._click, *tokens], **quiet)
         self._view.input(in_words(self._tokens), seen, tokens, **quiet)
-        for part in (self._block, self._head, self._way):
-            part.input(in_words(self._attend), looked, attention, trigger_mode='always_last', **quiet)
+        for control in (self._block, self._head, self._way):
+            control.input(in_words(self._attend), looked, attention, trigger_mode='always_last', **quiet)
         self._attention.select(in_words(self._click_attention), looked, [self._place, *attention], **quiet)
         if self._samples:
             self.blocks.load(lambda: [str(path) for path in self._samples], None, self._gallery, **quiet)

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmsparseswin.demo.models import Models
 from mmsparseswin.demo.uploads import MOST_BYTES
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import find_images
+
+if TYPE_CHECKING:
+    from mmsparseswin.demo.models import Models
 
 USER = 'demo'
 PASSWORD_VARIABLE = 'MMSPARSESWIN_DEMO_PASSWORD'
@@ -40,7 +42,7 @@ def check_address(host: str, password: str | None) -> None:
         raise InputError(f'{PASSWORD_VARIABLE} has {len(password)} characters: use at least {_SHORTEST}')
 
 
-def find_samples(models: Models, folder: str | None, most: int = 8) -> list[Path]:
+def find_samples(models: 'Models', folder: str | None, most: int = 8) -> list[Path]:
     """Return pictures to choose from: of `folder`, or the first of the first model's test data, if they are here.
 
     Raises:
@@ -74,7 +76,7 @@ def page_folder() -> Any:
 
 
 def launch(
-    models: Models, samples: Sequence[Path], folder: Path, host: str, port: int | None, password: str | None
+    models: 'Models', samples: Sequence[Path], folder: Path, host: str, port: int | None, password: str | None
 ) -> tuple[Any, str]:
     """Start the server, and return gradio's object and the address; it runs in threads of its own.
 

@@ -12,7 +12,8 @@ from PIL import Image
 from mmsparseswin.demo import attention_page, pictures, token_page
 from mmsparseswin.demo import models as demo_models
 from mmsparseswin.demo.actions import Actions
-from mmsparseswin.demo.models import LOWEST, Models, chosen_models
+from mmsparseswin.demo.chosen import chosen_models
+from mmsparseswin.demo.models import LOWEST, Models
 from mmsparseswin.demo.uploads import check_picture
 from mmsparseswin.errors import InputError
 
