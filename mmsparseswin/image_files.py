@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmsparseswin.errors import InputError, few
-from mmsparseswin.image_headers import find_damage, read_header
+from mmsparseswin.image_headers import DEEP, find_damage, read_header
 
 _LARGEST_DRAWING = 2**26  # pixels; matplotlib takes about 56 bytes for each
 EXTENSIONS = {'.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp'}
@@ -106,7 +106,7 @@ def batches(jobs: list[Job], size: int) -> Iterator[list[Job]]:
             print(f'skipped corrupt image {job.path}: {damage}', file=sys.stderr)
             continue
         if header and header.deep:
-            print(f'{job.path} has 16 bits or more a channel: read as 8 bits by dropping the low ones', file=sys.stderr)
+            print(f'{job.path} {DEEP}', file=sys.stderr)
         job = job._replace(size=header and header.size)
         full = len(batch) == size or any(one.is_large for one in (*batch, job))
         if batch and (full or batch[0].name.parent != job.name.parent):

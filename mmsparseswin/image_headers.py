@@ -14,6 +14,7 @@ _LARGEST = 2**30  # pixels that OpenCV reads
 _MOST = 2**28  # pixels of a picture to predict: 0.8 GB as 8-bit colour
 _THINNEST = 2048  # longer side by shorter: resized to a shorter side of 256, 0.4 GB
 _ORIENTATION = 0x0112  # EXIF tag
+DEEP = 'has 16 bits or more a channel: read as 8 bits by dropping the low ones'
 
 
 class Header(NamedTuple):

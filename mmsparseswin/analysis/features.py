@@ -9,6 +9,7 @@ from mmpretrain import FeatureExtractor
 
 from mmsparseswin.analysis.attention_maps import record_attention
 from mmsparseswin.analysis.attention_pictures import attention_heat, draw_heat, to_picture
+from mmsparseswin.cli.channel_order import read_order
 from mmsparseswin.image_files import Job
 
 
@@ -16,8 +17,7 @@ def features_of(extractor: FeatureExtractor, batch: list[Job], pictures: Path | 
     """Return features (images of the batch, channels); draw the attention into the folder `pictures`."""
     model = extractor.model
     preprocessor = model.data_preprocessor
-    order = 'bgr' if getattr(preprocessor, 'to_rgb', True) else 'rgb'
-    images = [mmcv.imread(str(job.path), channel_order=order) for job in batch]
+    images = [mmcv.imread(str(job.path), channel_order=read_order(extractor.config)) for job in batch]
     (data,) = extractor.preprocess(images, len(images))
     with torch.no_grad():
         inputs = preprocessor(data, False)['inputs']

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mmengine.config import Config
 
+from mmsparseswin.cli.channel_order import read_order
 from mmsparseswin.errors import InputError
 from mmsparseswin.image_files import can_be_drawn
 from mmsparseswin.log_filters import quiet_console
@@ -117,11 +118,10 @@ class Classifier:
         from mmpretrain import ImageClassificationInferencer
         from mmpretrain.visualization import UniversalVisualizer
 
+        self.channels = read_order(cfg)
         self.inferencer = ImageClassificationInferencer(cfg, checkpoint, device)
         self.visualizer = self.inferencer.visualizer or UniversalVisualizer()
         self.threshold = threshold  # of detections; a class has none
-        # CIFAR's data sets give RGB, so their preprocessor does not turn BGR round.
-        self.channels = 'bgr' if getattr(self.inferencer.model.data_preprocessor, 'to_rgb', True) else 'rgb'
 
     def name_classes(self, names: tuple[str, ...]) -> None:
         """Call the classes by `names`, in the JSON file and on pictures."""

@@ -15,6 +15,7 @@ from mmsparseswin.backbones.base import TokenBackbone
 from mmsparseswin.backbones.zoo import create_model, list_models
 from mmsparseswin.checkpoints.training_files import load_or_refuse
 from mmsparseswin.checksums import sha256_of
+from mmsparseswin.cli.channel_order import read_order
 from mmsparseswin.cli.class_names import class_names
 from mmsparseswin.cli.resizing_steps import plain_test_cfg, resizing_steps
 from mmsparseswin.errors import InputError
@@ -138,10 +139,8 @@ def _pixels(model: nn.Module, cfg: Config) -> Pixels:
     """Read mean, std and the channels' order off a model's preprocessor and the pipeline before it."""
     step: Any = model.data_preprocessor
     flips = getattr(step, 'to_rgb', False) or getattr(step, '_channel_conversion', False)
-    # Files are read as BGR, and so are pictures without a config's pipeline; CIFAR's data sets give RGB.
-    pipeline = ((cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
-    reads_files = pipeline is None or any('LoadImage' in str(one.get('type')) for one in pipeline)
-    order = 'rgb' if flips == reads_files else 'bgr'
+    read = read_order(cfg)
+    order = read[::-1] if flips else read
     if not getattr(step, '_enable_normalize', False):
         return Pixels(order, (0.0,) * 3, (1.0,) * 3)
     return Pixels(order, _three(step.mean), _three(step.std))

@@ -1,6 +1,7 @@
 """Read pictures, and resize them as the test pipeline of the exported model's config does."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mmsparseswin.errors import InputError
-from mmsparseswin.image_headers import find_damage, read_header
+from mmsparseswin.image_headers import DEEP, find_damage, read_header
 
 _CV2 = {
     'nearest': cv2.INTER_NEAREST,
@@ -64,12 +65,14 @@ def _flatten(pictures: Any) -> Iterator[Any]:
 
 
 def _read(path: Path) -> np.ndarray:
-    """Read a file as OpenCV does, turned as its EXIF data say."""
+    """Read a file as OpenCV does, in 8 bits and turned as its EXIF data say."""
     if not path.is_file():
         raise InputError(f'no picture at {path}')
     header = read_header(path)
     if refusal := header and header.refusal():
         raise InputError(f'{path}: {refusal}')
+    if header and header.deep:
+        warnings.warn(f'{path} {DEEP}', stacklevel=2)
     data = path.read_bytes()
     damage = find_damage(data)
     picture = None if damage else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
+from mmsparseswin.cli.channel_order import read_order
 from mmsparseswin.errors import InputError
 from mmsparseswin.visualization.marks import Marks, class_colour
 
@@ -43,10 +44,7 @@ class Samples:
         self.detects = cfg.get('default_scope') != 'mmpretrain'
         self.dataset = DATASETS.build(deepcopy(loader.dataset))
         self.names = tuple(map(str, self.dataset.metainfo.get('classes') or ()))
-        model = cfg.get('model') or {}
-        preprocessor = model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-        # CIFAR's data sets give RGB, so their preprocessor does not turn BGR round; mmdet always reads BGR.
-        self._is_bgr = self.detects or preprocessor.get('to_rgb', False)
+        self._is_bgr = read_order(cfg, split) == 'bgr'
 
     def choose(self, number: int, seed: int, shuffle: bool) -> list[int]:
         """Return the indices of `number` samples: the first ones, or a draw by `seed`."""

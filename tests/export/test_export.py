@@ -3,6 +3,7 @@
 import json
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmsparseswin.backbones import SparseSwin, STViTR, Swin
+from mmsparseswin.cli.channel_order import read_order
+from mmsparseswin.cli.predictors import Classifier
 from mmsparseswin.errors import InputError
 from mmsparseswin.export import exporting
 from mmsparseswin.export.comparison import FileDiffersError, compare, eager, open_file
@@ -195,11 +198,16 @@ def test_fast_paths_are_off_while_a_file_is_written_and_on_beside_it(tmp_path, m
         (False, ['Resize'], 'rgb'),  # CIFAR's data sets give RGB
     ],
 )
-def test_the_channels_order_of_a_config(flips, pipeline, order):
+def test_the_channels_order_of_a_config(flips, pipeline, order, monkeypatch):
     steps = [dict(type=one) for one in pipeline]
     cfg = classifier(test_dataloader=dict(dataset=dict(type='CIFAR10', data_root='', pipeline=steps)))
     cfg.data_preprocessor.to_rgb = flips
     assert from_config(cfg, 'config.py', backbone=True).pixels.order == order
+    assert read_order(cfg) == (order[::-1] if flips else order)
+    monkeypatch.setattr('mmpretrain.ImageClassificationInferencer', lambda *_: SimpleNamespace(visualizer='none'))
+    assert Classifier(cfg, 'model.pth', None, 0.3).channels == read_order(cfg), 'predict reads files as the pipeline'
+    loader = dict(dataset=dict(type='RepeatDataset', dataset=cfg.test_dataloader.dataset))
+    assert read_order(Config(dict(train_dataloader=loader)), 'train') == read_order(cfg)
 
 
 def test_normalize_is_the_preprocessor_of_the_model(subject):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
 import pytest
 import torch
@@ -211,6 +212,17 @@ def test_other_sizes_and_no_pictures_are_one_line(files, pictures, tmp_path):
         resize(np.zeros((9, 9, 3), np.uint8), [], (8, 8), 'p')
     with pytest.raises(InputError, match='too thin'):
         resize(np.zeros((1, 99, 3), np.uint8), [dict(EDGE[0], edge='long')], (8, 8), 'p')
+
+
+def test_16_bits_are_read_as_8_with_a_warning(files, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 2**16, (50, 60, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / 'deep.png'), deep)
+    model = load(files['inside.onnx'])
+    with pytest.warns(UserWarning, match=r'deep\.png has 16 bits or more a channel: read as 8 bits'):
+        (found,) = model.predict(tmp_path / 'deep.png')
+    eight = mmcv.imread(str(tmp_path / 'deep.png'))  # as the config's pipeline reads it
+    assert eight.dtype == np.uint8
+    np.testing.assert_array_equal(found.scores, model.predict(eight)[0].scores)
 
 
 def test_files_that_do_not_belong_together_are_one_line(files, tmp_path):
