@@ -34,7 +34,8 @@ class Grid(NamedTuple):
 
         On a CPU the map is in channels-last layout, which tokens have by nature and convolutions prefer there.
         """
-        x = self.keep_valid(x).transpose(1, 2).unflatten(2, (self.height, self.width))
+        # -1, not unflatten, behind which PyTorch's exporter to ONNX takes the batch size for a constant.
+        x = self.keep_valid(x).transpose(1, 2).view(-1, x.shape[-1], self.height, self.width)
         return x if x.device.type == 'cpu' else x.contiguous()
 
     def mask(self, device: torch.device) -> Tensor:

@@ -78,7 +78,8 @@ class PatchMerging(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """(B, N, C) -> (B, ceil(height / 2) * ceil(width / 2), out_dims); odd borders are padded with zeros."""
-        x = grid.keep_valid(x).unflatten(1, (grid.height, grid.width))
+        # view with -1, not unflatten, behind which PyTorch's exporter to ONNX takes the batch size for a constant.
+        x = grid.keep_valid(x).view(-1, grid.height, grid.width, x.shape[-1])
         if grid.height % 2 or grid.width % 2:
             x = F.pad(x, (0, 0, 0, grid.width % 2, 0, grid.height % 2))
         x = torch.cat([x[:, row::2, col::2] for col in (0, 1) for row in (0, 1)], -1).flatten(1, 2)

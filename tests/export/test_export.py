@@ -115,6 +115,15 @@ def test_a_backbone_in_onnx_at_a_size_of_no_whole_windows(tmp_path):
     assert [dims[0].dim_param, *(dim.dim_value for dim in dims[1:])] == ['batch', 3, 104, 136]
 
 
+@pytest.mark.parametrize('of', [Swin, SparseSwin])
+def test_whole_windows_in_onnx_take_any_number_of_images(of, tmp_path):
+    """Nothing is padded at 64 pixels: other operators than at odd sizes."""
+    torch.manual_seed(0)
+    arch = SPARSE if of is SparseSwin else dict(embed_dims=16, depths=(1, 1, 1), num_heads=(1, 2, 4))
+    report = export(of_backbone(of(arch=arch, window_size=4)), 'onnx', tmp_path / 'a.onnx', (64, 64), batch=True)
+    assert report['input']['shape'] == ['batch', 3, 64, 64]
+
+
 @pytest.mark.parametrize(
     'options',
     [
@@ -267,8 +276,10 @@ def test_the_command_knows_the_formats():
     [
         (['--dynamic', 'size'], '--dynamic size: windows and tables of a file are those of one size'),
         (['--dynamic', 'width'], '--dynamic width: only batch is offered'),
-        (['--precision', 'int8'], '--precision int8: only fp32 is offered'),
-        (['--precision', 'bf16'], '--precision bf16: only fp32 is offered'),
+        (['--precision', 'int8'], '--precision int8: use --format onnx or openvino; torchscript is not quantised'),
+        (['--precision', 'fp8'], '--precision fp8: use fp32 or int8'),
+        (['--calibration', '9'], '--calibration 9: a positive number, with --precision int8'),
+        (['--precision', 'bf16'], '--precision bf16: choose it where the file runs'),
         (['--out', 'model.xml'], '--out model.xml: files of --format torchscript end in .pt'),
         (['--shape', '1', '2', '3'], '--shape 1 2 3: give a height and a width'),
         (['--shape', '0'], '--shape 0 0: give a height and a width'),
