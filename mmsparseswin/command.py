@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'yolo-to-coco': ('dataset_tools/yolo_to_coco.py', 'convert YOLO labels to COCO JSON'),
     'flops': ('analysis_tools/get_flops.py', 'count parameters, MACs, FLOPs and activations'),
     'benchmark': ('analysis_tools/benchmark.py', 'time backbones, detectors and classifiers beside other libraries'),
+    'export-matrix': ('analysis_tools/export_matrix.py', 'export models in every format and precision, in one table'),
     'sweep': ('analysis_tools/sweep.py', 'find the settings of a trained model that give most accuracy for the time'),
     'profile-job': ('analysis_tools/profile_job.py', 'profile a training or test by part'),
     'extract-features': ('analysis_tools/extract_features.py', "write a classifier's features and draw its attention"),
