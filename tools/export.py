@@ -67,7 +67,10 @@ def parse_args() -> argparse.Namespace:
         help='take pictures of uint8 (B, H, W, 3) in this order of channels, and normalise them inside; by default the '
         'file takes normalised float images (B, 3, H, W)',
     )
-    parser.add_argument('--precision', default='fp32', metavar='fp32', help='of weights and computation')
+    parser.add_argument('--precision', default='fp32', metavar='fp32|int8', help='of weights and computation')
+    parser.add_argument(
+        '--calibration', type=int, metavar='N', help="int8: take ranges from this many pictures of the config's data"
+    )
     parser.add_argument('--images', nargs='+', metavar='PATH', help='pictures to compare on; default: drawn ones')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE')
     cli.add_trust_option(parser)
@@ -86,8 +89,15 @@ def check_options(args: argparse.Namespace) -> None:
         )
     if args.dynamic not in (None, 'batch'):
         raise InputError(f'--dynamic {args.dynamic}: only batch is offered')
-    if args.precision != 'fp32':
-        raise InputError(f'--precision {args.precision}: only fp32 is offered')
+    if args.precision == 'bf16':
+        raise InputError(
+            "--precision bf16: choose it where the file runs, runtime.load(FILE, precision='bf16') with OpenVINO; "
+            'files are written in fp32 or int8'
+        )
+    if args.precision not in ('fp32', 'int8'):
+        raise InputError(f'--precision {args.precision}: use fp32 or int8')
+    if args.calibration is not None and (args.precision != 'int8' or args.calibration < 1):
+        raise InputError(f'--calibration {args.calibration}: a positive number, with --precision int8')
 
 
 def main() -> None:
@@ -98,13 +108,19 @@ def main() -> None:
     from mmsparseswin.checkpoints.training_files import check_checkpoint_file  # --help answers at once
     from mmsparseswin.cli import run_config
     from mmsparseswin.engine.safe_reader import install_safe_reader
+    from mmsparseswin.export import calibration
     from mmsparseswin.export.exporting import check_request, export
     from mmsparseswin.export.sizes import export_sizes, file_of
     from mmsparseswin.export.subjects import from_config, from_name, is_name
 
     install_safe_reader(args.trust_checkpoint)
+    int8, count = args.precision == 'int8', args.calibration or calibration.PICTURES
+    cfg: Any = None
+    if int8 and len(shapes) > 1:
+        raise InputError('--precision int8: give --shape once; a whole detector is written in fp32')
     for shape in shapes:
-        check_request(args.format, out if len(shapes) == 1 else file_of(out.parent, args.format, shape), shape)
+        path = out if len(shapes) == 1 else file_of(out.parent, args.format, shape)
+        check_request(args.format, path, shape, int8)
     if is_name(args.model):
         if args.cfg_options or args.backbone:
             raise InputError(f'{args.model} is a backbone: --cfg-options and --backbone are for configs')
@@ -114,6 +130,13 @@ def main() -> None:
             check_checkpoint_file(args.checkpoint, args.trust_checkpoint)
         cfg = run_config.load_config(args.model, args.cfg_options)
         subject = from_config(cfg, args.model, args.checkpoint, args.backbone)
+    ranges: Any = None
+    if int8 and args.images:
+        ranges = calibration.from_images(args.images, count, shapes[0])
+    elif int8:
+        if cfg is None:
+            raise InputError(f'--precision int8: {args.model} has no data to calibrate on; name pictures by --images')
+        ranges = calibration.from_data(cfg, count, shapes[0])
     if args.checkpoint is None:
         print('no CHECKPOINT: the weights are random', file=sys.stderr)
     options = dict(batch=args.dynamic == 'batch', order=args.preprocess, images=args.images, nms=args.nms)
@@ -121,15 +144,22 @@ def main() -> None:
         for shape, report in zip(shapes, export_sizes(subject, args.format, out, shapes, **options), strict=True):
             print_report(report, file_of(out, args.format, shape))
     else:
-        print_report(export(subject, args.format, out, shapes[0], **options), out)
+        print_report(export(subject, args.format, out, shapes[0], int8=ranges, **options), out)
 
 
 def print_report(report: dict[str, Any], out: Path) -> None:
     """Print differences, times and size of one file."""
     for name, one in report['comparison']['outputs'].items():
+        if report['precision'] == 'int8':
+            print(f'{name}: cosine {one["cosine"]:.4f} with eager (lowest {one["lowest_cosine"]:.4f})')
+            continue
         print(
             f'{name}: differs from eager by {one["largest_difference"]:.1e}, {one["relative"]:.1e} of the largest value'
         )
+    if 'same_class' in report['comparison']:
+        print(f'{100 * report["comparison"]["same_class"]:.1f} % of the pictures keep their class')
+    if accuracy := report['comparison'].get('accuracy'):
+        print(f'accuracy {accuracy["file"]:.2f} %, eager {accuracy["eager"]:.2f} %: {report["comparison"]["pictures"]}')
     if 'detections' in report['comparison']:
         print(
             f'{report["comparison"]["detections"]} detections are equal, and '

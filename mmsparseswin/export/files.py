@@ -35,9 +35,9 @@ def aside(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def versions(name: str) -> dict[str, str]:
+def versions(name: str, int8: bool = False) -> dict[str, str]:
     """Return the versions of all packages that had a hand in a file of the format `name`."""
-    packages = ('torch', *FORMATS[name].packages)
+    packages = ('torch', *FORMATS[name].packages, *(['nncf'] if int8 and name == 'openvino' else []))
     ours = {'mmsparseswin': __version__, 'python': platform.python_version()}
     return {**ours, **{one: metadata.version(one) for one in packages}}
 

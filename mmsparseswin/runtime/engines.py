@@ -38,13 +38,15 @@ def open_engine(path: str | os.PathLike, threads: int = 0, precision: str = 'fp3
     Args:
         path: the file.
         threads: threads of one run; 0 leaves their number to the runtime.
-        precision: one of `PRECISIONS`. bf16 is a hint that OpenVINO follows where the processor has this type.
+        precision: one of `PRECISIONS`; bf16 is OpenVINO's, on processors that have it.
         shared: give outputs that the next run overwrites, where that saves a copy.
 
     Raises:
         InputError: no such file, a name that tells no runtime, a runtime that is not installed, cannot read the file or
             does not compute in this precision.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f'precision {precision!r}: use one of {", ".join(PRECISIONS)}')
     path = Path(path)
     kind = _ENGINES.get(path.suffix)
     if kind is None:
@@ -87,13 +89,16 @@ class OpenVinoEngine:
             import openvino
         except ModuleNotFoundError as error:
             raise InputError(f'{path} needs OpenVINO: {INSTALL}') from error
+        core = openvino.Core()
+        if precision == 'bf16' and 'BF16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
+            raise InputError(f'{path}: this processor has no bfloat16, and OpenVINO would take float32; use fp32')
         # OpenVINO by itself computes in bfloat16 where the processor has it.
         hint = 'bf16' if precision == 'bf16' else 'f32'
         options: dict[str, str | int] = {'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'LATENCY'}
         if threads:
             options['INFERENCE_NUM_THREADS'] = threads
         try:
-            model = openvino.Core().compile_model(path, 'CPU', options)
+            model = core.compile_model(path, 'CPU', options)
         except Exception as error:
             raise InputError(f'OpenVINO cannot read {path}: {_line(error)}') from error
         self._request, self._shared = model.create_infer_request(), shared

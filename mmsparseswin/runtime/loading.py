@@ -14,21 +14,23 @@ from mmsparseswin.runtime.sizes import SizedDetector
 SUFFIXES = ('.onnx', '.xml')
 
 
-def load(path: str | os.PathLike, threads: int = 0) -> Model | Detector:
+def load(path: str | os.PathLike, threads: int = 0, precision: str = 'fp32') -> Model | Detector:
     """Load a file of ``mmsparseswin export``, ``.onnx`` or ``.xml``, with its JSON file beside it.
 
     Args:
         path: the file, or a folder of files of one detector for several sizes.
         threads: threads of one run; 0 leaves their number to the runtime.
+        precision: 'fp32', or 'bf16', in which OpenVINO computes on processors that have it; what is int8 stays int8.
 
     Raises:
-        InputError: no such file or JSON, a JSON of another file, or a model whose pictures cannot be prepared exactly.
+        InputError: no such file or JSON, a JSON of another file, a precision that is not there, or a model whose
+            pictures cannot be prepared exactly.
     """
     path = Path(path)
     if path.is_dir():
-        files: list[Any] = [load(one, threads) for one in files_of(path)]
+        files: list[Any] = [load(one, threads, precision) for one in files_of(path)]
         return SizedDetector(path, files)
-    engine, info = open_engine(path, threads), _read_json(path)
+    engine, info = open_engine(path, threads, precision), _read_json(path)
     return Detector(path, engine, info) if info['task'] == 'detector' else Model(path, engine, info)
 
 
