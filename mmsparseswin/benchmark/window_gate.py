@@ -63,26 +63,26 @@ def changes(row: str, cfg: Config) -> dict[str, Any]:
     """Return the settings that make the config the one of a row."""
     if row == 'small-images':
         pipeline = cfg.train_dataloader.dataset.pipeline
-        options = {
+        scales = {
             f'train_dataloader.dataset.pipeline.{i}.scale': tuple(round(side * SMALL) for side in step.scale)
             for i, step in enumerate(pipeline)
             if step.type == 'Resize'
         }
-        if options:
-            return options
+        if scales:
+            return scales
         side = round(SMALL * cfg.model.backbone.img_size)
         resized = [*pipeline[:-1], dict(type='Resize', scale=(side, side)), pipeline[-1]]
         return {'train_dataloader.dataset.pipeline': resized}
     if row == 'small-model':
         arch = cfg.model.backbone.arch
-        options = {
+        narrower = {
             'model.backbone.arch.embed_dims': round(arch.embed_dims * NARROW),
             'model.backbone.arch.num_heads': tuple(round(heads * NARROW) for heads in arch.num_heads),
         }
         part = 'neck' if 'neck' in cfg.model else 'head'
         width = cfg.model[part].in_channels
         narrow = round(width * NARROW) if isinstance(width, int) else [round(one * NARROW) for one in width]
-        return options | {f'model.{part}.in_channels': narrow}
+        return narrower | {f'model.{part}.in_channels': narrow}
     return {}
 
 
@@ -94,11 +94,19 @@ def points(row: str, cfg: Config) -> list[knobs.Point]:
     return found + [{'size': size} for size in ROWS[row].sizes]
 
 
+def given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of every training."""
+    return {**(args.cfg_options or {}), 'data_root': args.data_root}
+
+
+def options(args: argparse.Namespace, row: str) -> dict[str, Any]:
+    """Return the settings of a row beside the config as it is."""
+    return given(args) | changes(row, run_config.load_config(str(args.config), given(args)))
+
+
 def config(args: argparse.Namespace, row: str) -> Config:
     """Return the config of one training."""
-    given = {**(args.cfg_options or {}), 'data_root': args.data_root}
-    cfg = run_config.load_config(str(args.config), given)
-    cfg = run_config.load_config(str(args.config), {**given, **changes(row, cfg)})
+    cfg = run_config.load_config(str(args.config), options(args, row))
     cpu_budget.set_budget(cfg, args.cpu_minutes, args.seed, str(args.out_dir / row))
     if row == 'adapted':
         cfg.custom_hooks = [dict(type='mmsparseswin.RandomKeepHook', low=kept(cfg, LOW), seed=args.seed)]
@@ -117,18 +125,16 @@ def run(args: argparse.Namespace) -> None:
     for row in args.rows:
         cfg = config(args, row)
         weights = str(args.out_dir / row / cpu_budget.LAST)
-        options = {**(args.cfg_options or {}), 'data_root': args.data_root}
-        options |= changes(row, cfg) if row == 'small-model' else {}
-        given = argparse.Namespace(
+        of_test = argparse.Namespace(
             config=str(args.config),
             checkpoint=weights,
-            cfg_options=options,
+            cfg_options=options(args, row) if row == 'small-model' else given(args),
             out_dir=args.out_dir / row,
             trust_checkpoint=False,
         )
         results[row]['points'] = []
         for point in points(row, cfg):
-            model = Model(given, point, args.images)
+            model = Model(of_test, point, args.images)
             scores = model.score()
             name = next((name for name in METRICS if name in scores), None)
             found = dict(point=point, accuracy=scores[name] if name else 0.0, metric=name, scores=scores)

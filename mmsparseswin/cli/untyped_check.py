@@ -109,12 +109,12 @@ def _check_initialiser(key: str, node: Any, cls: Any) -> None:
 
 
 def _check_model(model: dict[str, Any], scope: str | None) -> None:
-    classes = []
+    classes: list[Any] = []
     for key, node in walk('model', model):
         if isinstance(node, dict) and 'type' in node:
             classes.append(cls := find_class(scope, node['type'], [root.MODELS]))
             _check_initialiser(f'{key}.init_cfg', node.get('init_cfg'), cls)
-    detector = next(iter(classes), None)
+    detector: Any = next(iter(classes), None)
     for base in getattr(detector, '__mro__', ()):
         for head, section in _OVERWRITTEN.get(base.__name__, {}).items():
             for name in ('train_cfg', 'test_cfg'):
@@ -123,7 +123,8 @@ def _check_model(model: dict[str, Any], scope: str | None) -> None:
                     raise InputError(
                         f'model.{head}.{name} has no effect: {detector.__name__} reads {instead}; set it there'
                     )
-    known = {word for cls in classes if inspect.isclass(cls) for word in _words_read(cls)}
+    built: list[Any] = [cls for cls in classes if inspect.isclass(cls)]
+    known = {word for cls in built for word in _words_read(cls)}
     for key, node in walk('model', model):
         if not isinstance(node, dict) or not {'train_cfg', 'test_cfg'} & set(key.split('.')):
             continue
@@ -145,7 +146,7 @@ def _check_suppression(key: str, node: dict[str, Any]) -> None:
 
 
 @cache
-def _words_read(cls: type) -> frozenset[str]:
+def _words_read(cls: Any) -> frozenset[str]:
     """Return the names that the modules of a class and its bases read from dicts whose name ends in cfg."""
     modules = {base.__module__ for base in cls.__mro__ if base.__module__.partition('.')[0] in _LIBRARIES}
     return frozenset(word for module in modules for word in _words_in(module))

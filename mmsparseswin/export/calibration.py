@@ -52,7 +52,7 @@ def from_data(cfg: Config, count: int, shape: tuple[int, int]) -> Calibration:
         raise InputError('--precision int8: the config has no data to calibrate on; name pictures by --images')
     init_default_scope(cfg.get('default_scope', 'mmengine'))
     validation = deepcopy(cfg[f'{split}_dataloader'].dataset)
-    training = deepcopy((cfg.get('train_dataloader') or {}).get('dataset') or {})
+    training: Any = deepcopy((cfg.get('train_dataloader') or {}).get('dataset') or {})
     # Augmented pictures are not those that the file will see. A data set inside another one has its own steps.
     taken = 'train' if 'pipeline' in training and 'pipeline' in validation else split
     if taken == 'train':

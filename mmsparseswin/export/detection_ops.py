@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import torchvision
 from mmdet.models.task_modules.coders.delta_xywh_bbox_coder import delta2bbox
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmsparseswin.errors import InputError
 from mmsparseswin.mmcv_ops.suppression import nms
@@ -117,7 +117,7 @@ class _Suppress(torch.autograd.Function):
         return g.op('Gather', found, columns, axis_i=1)
 
 
-def roi_align(features: Tensor, boxes: Tensor, layer: nn.Module) -> Tensor:
+def roi_align(features: Tensor, boxes: Tensor, layer: Any) -> Tensor:
     """Pool a map (1, C, H, W) in boxes (n, 4) as the RoIAlign ``layer`` of mmcv does: (n, C, height, width)."""
     return _RoIAlign.apply(
         features, boxes, layer.output_size, layer.spatial_scale, max(layer.sampling_ratio, 0), layer.aligned

@@ -68,10 +68,10 @@ def compare_detections(
             'the model finds nothing on the pictures, so that nothing can be compared: give --images with objects that '
             'it knows, and a CHECKPOINT'
         )
-    for name, one in differences.items():
-        if one.relative > 10 * ALLOWED:  # three cascaded heads and exponentials stand behind a box
+    for name, gap in differences.items():
+        if gap.relative > 10 * ALLOWED:  # three cascaded heads and exponentials stand behind a box
             raise FileDiffersError(
-                f'{name} of the file differ from the model by {one.difference:.2g} (largest value {one.largest:.2g}), '
+                f'{name} of the file differ from the model by {gap.difference:.2g} (largest value {gap.largest:.2g}), '
                 'more than rounding: nothing was written'
             )
     return Agreement(differences, count, rounding)

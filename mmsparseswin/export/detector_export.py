@@ -131,7 +131,8 @@ def _finder(path: Path, outside: dict[str, Any] | None) -> Find:
         found = engine.run(image, size)
         if outside is None:
             return found
-        kept = suppress(*found[:3], **{key: outside[key] for key in _NMS})
+        boxes, scores, labels = found[:3]
+        kept = suppress(boxes, scores, labels, **{key: outside[key] for key in _NMS})
         return [one[kept] for one in found]
 
     return find

@@ -30,7 +30,11 @@ class Program(Protocol):
     """A detector for one image as operations of tensors: a module (image, size) -> ``outputs``."""
 
     model: nn.Module
-    outputs: tuple[str, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+
     settings: dict[str, Any]
 
 

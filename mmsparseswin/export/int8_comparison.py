@@ -40,7 +40,7 @@ def compare_int8(
             one, other = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
             if one.shape != other.shape or not np.isfinite(other).all():
                 raise FileDiffersError(f'{name} of the file in int8 is not finite or of another size')
-            cosines[name].append(float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-30)))
+            cosines[name].append(float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-30)))
             squares[name] += [((one - other) ** 2).sum(), (one**2).sum()]
         classes.append((int(wanted[0].argmax()), int(given[0].argmax())))
     found: dict[str, Any] = {

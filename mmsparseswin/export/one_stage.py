@@ -49,7 +49,7 @@ class OneStage(nn.Module):
                 f'test_cfg.min_bbox_size={cfg.min_bbox_size} counts pixels of the picture before resizing, which a '
                 'file does not know: set 0'
             )
-        self.settings = dict(
+        self.settings: dict[str, Any] = dict(
             score_thr=float(cfg.get('score_thr', 0)),
             iou_threshold=float(cfg.nms.iou_threshold),
             max_per_img=int(cfg.max_per_img),

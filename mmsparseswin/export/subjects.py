@@ -98,9 +98,9 @@ def from_config(cfg: Config, where: str, checkpoint: str | None = None, backbone
         from mmsparseswin.export.detectors import padding_of, program  # only detectors need mmdet
 
         origin['test_cfg'] = plain_test_cfg(cfg)
-        found: Any = program(model)
+        detector: Any = program(model)
         padding = padding_of(model)
-        return Subject(found.eval(), 'detector', found.outputs, pixels, names, origin, resizing, padding)
+        return Subject(detector.eval(), 'detector', detector.outputs, pixels, names, origin, resizing, padding)
     module = Classifier(model)
     return Subject(module.eval(), 'classifier', ('scores',), pixels, names, origin, resizing)
 

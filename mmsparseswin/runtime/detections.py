@@ -1,6 +1,6 @@
 """Detections of a picture, and what is done to them after the network: NMS, and masks in the picture's own pixels."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,7 +66,8 @@ def paste_masks(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], thr
         (n, height, width) bool.
     """
     found = np.zeros((len(masks), *size), dtype=bool)
-    for place, mask, box in zip(found, masks.astype(np.float32), boxes.astype(np.float32), strict=True):
+    arrays: list[Any] = [found, masks.astype(np.float32), boxes.astype(np.float32)]
+    for place, mask, box in zip(*arrays, strict=True):
         first = np.maximum(np.floor(box[:2]) - 1, 0).astype(int)
         last = np.minimum(np.ceil(box[2:]) + 1, size[::-1]).astype(int)
         columns = _bilinear(first[0], last[0], box[0], box[2], mask.shape[1])

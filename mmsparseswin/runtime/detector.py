@@ -77,7 +77,7 @@ class Detector(Model):
         self._check_fit((height, width), name, more_padding)
         outputs = self._engine.run(self._pad(picture), np.array([height, width], np.int64))
         found = dict(zip(self._names, outputs, strict=True))
-        boxes = found['boxes'] / np.float32([width / size[1], height / size[0]] * 2)
+        boxes = found['boxes'] / np.array([width / size[1], height / size[0]] * 2, np.float32)
         kept = np.flatnonzero(found['scores'] >= score)
         if self._settings['nms'] == 'outside':
             limits = {key: self._settings[key] for key in ('iou_threshold', 'max_per_img', 'class_agnostic')}

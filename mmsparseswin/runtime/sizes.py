@@ -40,7 +40,12 @@ class SizedDetector(Detector):
         return f'<{self.task} {self.info["model"]}, {self._sizes()}, {self.info["format"]}>'
 
     def detect(
-        self, picture: np.ndarray, size: tuple[int, ...], score: float = 0.0, name: str = 'the picture'
+        self,
+        picture: np.ndarray,
+        size: tuple[int, ...],
+        score: float = 0.0,
+        name: str = 'the picture',
+        more_padding: bool = True,
     ) -> Detected:
         """Detect by the file whose size the picture has with padding, else by the smallest that holds it.
 
@@ -54,7 +59,7 @@ class SizedDetector(Detector):
         for one in self.files:
             if one.size == padded:
                 return one.detect(picture, size, score, name)
-        if self.takes_padding:
+        if self.takes_padding and more_padding:
             for one in self.files:
                 if one.size[0] >= padded[0] and one.size[1] >= padded[1]:
                     return one.detect(picture, size, score, name, more_padding=True)

@@ -20,9 +20,9 @@ _AT_ONCE = 2**20  # numbers of polygons that are measured together
 
 
 class _Polygons(NamedTuple):
-    """Mask of annotation number `index` on a picture of `width` x `height`; `parts` can be drawn."""
+    """Mask of annotation `number` on a picture of `width` x `height`; `parts` can be drawn."""
 
-    index: int
+    number: int
     ann: Annotation
     parts: list[list[float]]
     width: int
@@ -91,15 +91,15 @@ class MaskCheck:
             # Polygons of COCO leave the picture a little, amodal ones more.
             slack = sizes.max(1, keepdims=True)
             inside = ((low >= -slack) & (high <= sizes + slack)).all(1)
-        indices = np.array([one.index for one in waiting])
+        indices = np.array([one.number for one in waiting])
         self.extents[indices[inside]] = np.concatenate([low, high - low], 1)[inside]
         self.areas[indices[inside]] = areas[inside]
         for one, is_inside in zip(waiting, inside.tolist(), strict=True):
             if not is_inside:
                 flaw = 'polygon coordinates that are not finite or far beyond the picture'
-                self._wrong[one.index] = one.ann.id, flaw
+                self._wrong[one.number] = one.ann.id, flaw
             elif len(one.parts) < len(one.ann.segmentation):  # type: ignore[arg-type]
-                self._findings.change('annotations', one.index, segmentation=one.parts)
+                self._findings.change('annotations', one.number, segmentation=one.parts)
                 one.ann.segmentation = one.parts
                 self._parts_dropped += 1
 
