@@ -120,7 +120,8 @@ def _check_others(
         found, row, who = max(wrong, key=lambda one: one[0][1][one[1]])
         raise FileDiffersError(
             f'{who} finds an object of class {int(found[2][row])} with score {float(found[1][row]):.4f}, and '
-            f'{len(wrong)} of {len(wanted[1])} detections differ, more than rounding explains: nothing was written'
+            f'{len(wrong)} of {len(wanted[1])} detections differ, more than rounding explains: nothing was written '
+            '(a hardly trained model, whose scores are all alike, cannot be compared)'
         )
     return len(lost) + len(extra)
 

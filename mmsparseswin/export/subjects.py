@@ -128,7 +128,7 @@ class Classifier(nn.Module):
 
 def _backbone(model: nn.Module, pixels: Pixels | None, origin: dict[str, Any]) -> Subject:
     if not isinstance(model, TokenBackbone):
-        raise InputError(f'{type(model).__name__} is no backbone of mmsparseswin: export those, or a whole classifier')
+        raise InputError(f'{type(model).__name__} is no backbone of mmsparseswin: export those, or the whole model')
     if model.in_channels != 3:
         raise InputError(f'in_channels={model.in_channels}: only backbones of pictures, which have 3, are exported')
     names = tuple(f'stage{index + 1}' for index in model.out_indices)

@@ -33,9 +33,11 @@ def test_after_training_the_model_has_weights_and_classes_of_the_data(model, fol
         loaded.predict(folder / 'data/images')
 
 
-def test_a_whole_detector_is_not_exported(model, tmp_path):
-    with pytest.raises(InputError, match='whole detectors are not exported yet'):
-        model.export(tmp_path / 'model.onnx', (64, 64))
+def test_export_takes_the_whole_detector_or_its_backbone(model, tmp_path):
+    with pytest.raises(InputError, match='detectors are exported as onnx or openvino'):
+        model.export(tmp_path / 'model.pt', (64, 64), 'torchscript')
+    with pytest.raises(InputError, match='ResNet is no backbone of mmsparseswin'):
+        model.export(tmp_path / 'model.onnx', (64, 64), backbone=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -54,7 +54,7 @@ def test_what_an_exported_file_cannot_do_is_one_line(tools, classifier, detector
         (classifier.config, ['--device', 'cuda'], 'an exported file runs on the CPU in float32'),
         (classifier.config, ['--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=40'], 'test pipeline differs'),
         (classifier.config, ['--cfg-options', 'data_preprocessor.mean=[1,0,0]'], 'exported with the mean'),
-        (detector.config, [], 'test pipeline differs'),
+        (detector.config, [], 'is an exported classifier, and the config is of a detector'),
     ]:
         result = tools.run('predict.py', config, exported, photo, *options, cwd=tmp_path)
         assert result.code == 2, result.err
