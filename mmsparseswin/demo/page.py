@@ -67,7 +67,7 @@ class Page:
             self.blocks.queue(max_size=64, default_concurrency_limit=4)
 
     def _lay_inputs(self) -> None:
-        self._picture = gr.Image(
+        self._picture: Any = gr.Image(
             type='filepath',
             sources=['upload', 'clipboard'],
             label='Picture',
