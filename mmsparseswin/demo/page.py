@@ -67,7 +67,7 @@ class Page:
             self.blocks.queue(max_size=64, default_concurrency_limit=4)
 
     def _lay_inputs(self) -> None:
-        self._picture: Any = gr.Image(
+        self._picture = gr.Image(
             type='filepath',
             sources=['upload', 'clipboard'],
             label='Picture',
@@ -77,7 +77,7 @@ class Page:
             elem_id='picture',
         )
         # The path alone: what cannot be read is refused by our own words.
-        self._picture.preprocess = lambda given: None if given is None else given.path
+        vars(self._picture)['preprocess'] = lambda given: None if given is None else given.path
         self._refused = gr.Markdown(elem_classes=['said', 'refused'], elem_id='refused', container=False)
         names = self._actions.models.names
         self._model = gr.Dropdown(names, value=names[0], label='Model', visible=len(names) > 1, elem_id='model')
