@@ -2,7 +2,7 @@
 # tools/experiments/window_gate.py trains it for so many minutes and leaves windows out (docs/sparsity.md).
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',
-    '../_base_/models/swin_slim_arch.py',
+    '../_base_/models/swin_slim_backbone.py',
     '../_base_/datasets/bccd.py',
     '../_base_/schedules/shapes_8e.py',
     '../_base_/default_runtime.py',
@@ -12,15 +12,7 @@ width = 64  # channels of the pyramid and the head
 norm = dict(type='BN')
 model = dict(
     data_preprocessor=dict(type='mmsparseswin.ValidAreaDetDataPreprocessor', pad_size_divisor=1),
-    backbone=dict(
-        _delete_=True,
-        type='mmsparseswin.Swin',
-        arch=_base_.slim_arch,
-        img_size=320,
-        mlp_ratio=4.0,
-        drop_path_rate=0.0,
-        out_indices=(0, 1, 2, 3),
-    ),
+    backbone=dict(_base_.slim_backbone, _delete_=True, img_size=320),
     neck=dict(in_channels=[48, 96, 192, 384], out_channels=width, norm_cfg=norm),
     bbox_head=dict(
         num_classes=3,
