@@ -18,7 +18,7 @@ from mmsparseswin.export.formats import Plan, write
 from mmsparseswin.export.pictures import Normalize, read_pictures
 from mmsparseswin.export.subjects import Subject
 from mmsparseswin.layers.processor import processor
-from mmsparseswin.runtime.detections import suppress
+from mmsparseswin.runtime.detections import suppress_as
 from mmsparseswin.runtime.engines import open_engine
 
 _FORMATS = ('onnx', 'openvino')
@@ -131,14 +131,10 @@ def _finder(path: Path, outside: dict[str, Any] | None) -> Find:
         found = engine.run(image, size)
         if outside is None:
             return found
-        boxes, scores, labels = found[:3]
-        kept = suppress(boxes, scores, labels, **{key: outside[key] for key in _NMS})
+        kept = suppress_as(outside, found[0], found[1], found[2])
         return [one[kept] for one in found]
 
     return find
-
-
-_NMS = ('score_thr', 'iou_threshold', 'max_per_img', 'class_agnostic')
 
 
 def pad(image: Tensor, size: Tensor, value: float) -> Tensor:

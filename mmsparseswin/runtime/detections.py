@@ -1,5 +1,6 @@
 """Detections of a picture, and what is done to them after the network: NMS, and masks in the picture's own pixels."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,12 @@ class Detected(NamedTuple):
     labels: np.ndarray
     names: tuple[str, ...]
     masks: np.ndarray | None = None
+
+
+def suppress_as(settings: Mapping[str, Any], boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return what :func:`suppress` does by the settings that the JSON of a file tells."""
+    limits = {key: settings[key] for key in ('score_thr', 'iou_threshold', 'max_per_img', 'class_agnostic')}
+    return suppress(boxes, scores, labels, **limits)
 
 
 def suppress(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmsparseswin.errors import InputError
-from mmsparseswin.runtime.detections import Detected, paste_masks, suppress
+from mmsparseswin.runtime.detections import Detected, paste_masks, suppress_as
 from mmsparseswin.runtime.model import Model
 from mmsparseswin.runtime.pictures import Picture, each_picture, take_steps
 
@@ -80,8 +80,7 @@ class Detector(Model):
         boxes = found['boxes'] / np.array([width / size[1], height / size[0]] * 2, np.float32)
         kept = np.flatnonzero(found['scores'] >= score)
         if self._settings['nms'] == 'outside':
-            limits = {key: self._settings[key] for key in ('iou_threshold', 'max_per_img', 'class_agnostic')}
-            kept = suppress(boxes, found['scores'], found['labels'], self._settings['score_thr'], **limits)
+            kept = suppress_as(self._settings, boxes, found['scores'], found['labels'])
             kept = kept[found['scores'][kept] >= score]
         labels = found['labels'][kept].astype(np.int64)
         names = tuple(self.classes[label] for label in labels) if self.classes else ()
